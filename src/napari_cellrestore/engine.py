@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from importlib.util import find_spec
@@ -70,7 +71,11 @@ def openvino_run(network: nn.Module, in_channels: int) -> Callable[[Array], Arra
     import openvino
 
     example = torch.zeros(1, in_channels, 64, 64)
-    converted = openvino.convert_model(deepcopy(network).eval(), example_input=example)
+    with warnings.catch_warnings():
+        # torch announces the end of tracing; what follows it, torch.export, OpenVINO reads with more warnings and slower.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(deepcopy(network).eval(), example, check_trace=False)
+    converted = openvino.convert_model(traced, example_input=example)
     converted.reshape({0: [1, in_channels, -1, -1]})
     compiled = openvino.Core().compile_model(
         converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}

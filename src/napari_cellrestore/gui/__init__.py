@@ -1,0 +1,1 @@
+"""The face in napari: widgets, reader, writer."""

@@ -1,0 +1,255 @@
+"""A restored layer that fills in where one looks.
+
+napari asks the levels of a multiscale layer for the pixels it shows. They answer at once: finished tiles are restored
+pixels, the rest is the input, dimmed. The tiles asked for are then computed one after another in a thread, and the
+layer is drawn again as they come. What is no longer looked at is not computed.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, product
+from threading import Lock
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_cellrestore.model import Model
+from napari_cellrestore.restore import Plan, restore
+from napari_cellrestore.stack import ImageStack
+
+log = logging.getLogger(__name__)
+Key = tuple[int, ...]
+
+
+class LiveRestoration(QObject):
+    """Tiles of one restoration: those finished, those wanted, and a thread that computes them.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        What is restored.
+    model : Model
+    plan : Plan
+        From :func:`napari_cellrestore.restore.plan_restoration` for this stack and model.
+    """
+
+    #: A view of more tiles than this computes none: zoom in to restore.
+    TILES_IN_VIEW = 64
+    #: Unfinished pixels are shown at this part of their grey level.
+    DIMMED = 0.4
+    #: Milliseconds between two drawings while tiles come in.
+    DRAW_EVERY_MS = 150
+
+    changed = Signal()
+    failed = Signal(str)
+    _tile_done = Signal()
+
+    def __init__(self, stack: ImageStack, model: Model, plan: Plan) -> None:
+        super().__init__()
+        self.stack, self.plan = stack, plan
+        self._exact = restore(stack, model, plan)
+        self._tiles: dict[Key, np.ndarray] = {}
+        self._wanted: list[Key] = []
+        self._lock = Lock()
+        self._working = False
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="restore")
+        self._y = stack.axes.index("Y")
+        self._edges = [[0, *accumulate(sizes)] for sizes in (plan.rows, plan.columns)]
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(self.DRAW_EVERY_MS)
+        self._timer.timeout.connect(self.changed)
+        self._tile_done.connect(self._draw_soon)
+        smallest = max(stack.yx_shape)
+        factors = [1, 2]
+        while smallest // factors[-1] > 1024:
+            factors.append(2 * factors[-1])
+        self.levels = [LiveLevel(self, factor) for factor in factors]
+
+    # --- what is shown ---------------------------------------------------------------------------------
+
+    def region(self, planes: Key, rows: range, columns: range, factor: int, *, want: bool = True) -> np.ndarray:
+        """Return pixels (rows, columns[, S]) of one plane at one level, and have their tiles computed if wanted."""
+        y, x = (slice(r.start * factor, r.stop * factor, factor) for r in (rows, columns))
+        part: tuple[Any, ...] = (*planes, y, x)
+        source = np.asarray(self.stack.data[part])
+        shown = self._dim(source)
+        missing = []
+        for key, tile, top, left in self._tiles_in(planes, y, x):
+            if tile is None:
+                missing.append(key)
+                continue
+            first_row, first_column = -(-max(top, y.start) // factor), -(-max(left, x.start) // factor)
+            piece = tile[first_row * factor - top :: factor, first_column * factor - left :: factor]
+            r, c = first_row - rows.start, first_column - columns.start
+            target = shown[r : r + piece.shape[0], c : c + piece.shape[1]]
+            target[...] = piece[: target.shape[0], : target.shape[1]]
+        if missing and want:
+            self._want(missing)
+        return shown
+
+    def _tiles_in(self, planes: Key, y: slice, x: slice) -> Iterator[tuple[Key, np.ndarray | None, int, int]]:
+        """Yield (key, finished tile or None, first row, first column) of the tiles that a region touches."""
+        spans = []
+        for edges, part in zip(self._edges, (y, x), strict=True):
+            first, last = bisect_right(edges, part.start) - 1, bisect_right(edges, part.stop - 1) - 1
+            spans.append(range(first, min(last, len(edges) - 2) + 1))
+        for row, column in product(*spans):
+            key = (*planes, row, column)
+            tile = self._tiles.get(key)
+            inner = None if tile is None else tile[(0,) * len(planes)]
+            yield key, inner, self._edges[0][row], self._edges[1][column]
+
+    def _dim(self, source: np.ndarray) -> np.ndarray:
+        low = self.plan.intensity[0]
+        dimmed = ((source - low) * self.DIMMED + low).astype(source.dtype)
+        if source.ndim == 3 and source.shape[-1] == 4:
+            dimmed[..., 3] = source[..., 3]
+        return dimmed
+
+    # --- what is computed -------------------------------------------------------------------------------
+
+    def _want(self, keys: list[Key]) -> None:
+        """Compute these tiles next, from the middle of the view outwards, and forget what was wanted before."""
+        if len(keys) > self.TILES_IN_VIEW:
+            return
+        middle = np.mean(keys, axis=0)
+        with self._lock:
+            self._wanted = sorted(keys, key=lambda key: float(np.sum((np.asarray(key) - middle) ** 2)))
+            if self._working or self._pool is None:
+                return
+            self._working = True
+            self._pool.submit(self._work)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._wanted or self._pool is None:
+                    self._working = False
+                    return
+                key = self._wanted.pop(0)
+            try:
+                if key not in self._tiles:
+                    self._tiles[key] = self._compute(key)
+                    self._tile_done.emit()
+            except Exception as error:  # said once to the user; the thread must not die silently
+                log.exception("tile %s", key)
+                with self._lock:
+                    self._wanted, self._working = [], False
+                self.failed.emit(" ".join(str(error).split()))
+                return
+
+    def _compute(self, key: Key) -> np.ndarray:
+        block = (*key, 0) if self.stack.rgb else key
+        return np.asarray(self._exact.blocks[block].compute(scheduler="synchronous"))
+
+    def _draw_soon(self) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    @property
+    def pending(self) -> int:
+        """Number of tiles that are wanted and not finished."""
+        with self._lock:
+            return len(self._wanted) + self._working
+
+    @property
+    def n_finished(self) -> int:
+        """Number of tiles finished over all planes."""
+        return len(self._tiles)
+
+    def stop(self) -> None:
+        """Compute nothing more; finished tiles stay."""
+        with self._lock:
+            pool, self._pool, self._wanted = self._pool, None, []
+        self._timer.stop()
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- what is saved ------------------------------------------------------------------------------------
+
+    def finished(self) -> da.Array:
+        """Return the whole restored image, lazily: tiles already shown are taken as they are, others computed."""
+
+        def tile(block_id: tuple[int, ...]) -> np.ndarray:
+            key = block_id[: self._y + 2]
+            known = self._tiles.get(key)
+            return self._compute(key) if known is None else known
+
+        return da.map_blocks(
+            tile, chunks=self._exact.chunks, dtype=self._exact.dtype, meta=self._exact._meta, name=False
+        )
+
+
+class LiveLevel:
+    """One level of the pyramid of a :class:`LiveRestoration`, as napari reads arrays.
+
+    A part of it, ``level[7, :512]``, is what can be shown at once; the level itself, as an array, is the restored image.
+    """
+
+    def __init__(self, live: LiveRestoration, factor: int) -> None:
+        self._live, self._factor = live, factor
+        lengths = zip(live.stack.axes, live.stack.data.shape, strict=True)
+        self.shape = tuple(-(-n // factor) if letter in "YX" else n for letter, n in lengths)
+        self.dtype = live.stack.data.dtype
+        self.ndim = len(self.shape)
+        self.size = int(np.prod(self.shape))
+
+    def finished(self) -> da.Array:
+        """Return the whole restored image of full resolution, see :meth:`LiveRestoration.finished`."""
+        return self._live.finished()
+
+    def __getitem__(self, key: Any) -> LivePart:
+        """Return a part that is read when it is made an array of."""
+        return LivePart(self._live, self._factor, [range(n) for n in self.shape])[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return the level with every pixel restored, however long it takes: never a mixture."""
+        step = slice(None, None, self._factor)
+        steps = tuple(step if letter in "YX" else slice(None) for letter in self._live.stack.axes)
+        pixels = self.finished()[steps].compute(scheduler="synchronous")
+        return np.asarray(pixels, dtype)
+
+
+class LivePart:
+    """A part of a level: made an array, it gives restored pixels where finished, else the dimmed input.
+
+    napari cuts out the view first and the plane afterwards, so a part must not be read before it is wanted whole.
+    """
+
+    def __init__(self, live: LiveRestoration, factor: int, indices: list[range | int]) -> None:
+        self._live, self._factor, self._indices = live, factor, indices
+        self.shape = tuple(len(index) for index in indices if isinstance(index, range))
+        self.dtype = live.stack.data.dtype
+        self.ndim = len(self.shape)
+        self.size = int(np.prod(self.shape))
+
+    def __getitem__(self, key: Any) -> LivePart:
+        """Return a smaller part."""
+        keys = iter((*key,) if isinstance(key, tuple) else (key,))
+        smaller = [index if isinstance(index, int) else index[next(keys, slice(None))] for index in self._indices]
+        return LivePart(self._live, self._factor, smaller)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return what is known of it now, and have the rest computed if it is (a part of) one plane."""
+        rgb = self._live.stack.rgb
+        *planes, rows, columns = self._indices[:-1] if rgb else self._indices
+        lists = [[index] if isinstance(index, int) else index for index in planes]
+        spans = [range(i, i + 1) if isinstance(i, int) else range(min(i), max(i) + 1) for i in (rows, columns)]
+        one_plane = all(len(indices) == 1 for indices in lists)
+        read = np.stack(
+            [self._live.region(plane, *spans, self._factor, want=one_plane) for plane in product(*lists)]
+        ).reshape(*map(len, lists), *map(len, spans), *([self._live.stack.size("S")] if rgb else []))
+        # What was read begins and ends with the part: only steps, dropped axes and single colours are left to do.
+        left: list[Any] = [0 if isinstance(index, int) else slice(None) for index in planes]
+        left += [0 if isinstance(index, int) else slice(None, None, index.step) for index in (rows, columns)]
+        if rgb:
+            colour = self._indices[-1]
+            left.append(colour if isinstance(colour, int) else list(colour))
+        return np.asarray(read[tuple(left)], dtype)
