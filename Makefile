@@ -39,7 +39,7 @@ core:
 	$(BIN)/python -m pytest -m "not gui" -q
 
 gui:
-	$(XVFB) $(BIN)/python -m pytest -m gui -q -p no:xvfb tests/gui
+	$(BIN)/python -m pytest -m gui -q tests/gui
 
 examples:
 	$(BIN)/python -m pytest -q tests/run_examples.py

@@ -81,7 +81,10 @@ def edit_card(folder, **changes):
         (damage_weights, r"weights.safetensors: hash \w{12} is not the \w{12} of the card: the weights are damaged"),
         (cut_weights, "weights.safetensors: not a safetensors file"),
         (lambda f: (f / "weights.safetensors").unlink(), "the weights cannot be read"),
-        (lambda f: edit_card(f, options={"filters": 8, "blocks": 4}), "the weights do not fit the network 'pix2pix-fast'"),
+        (
+            lambda f: edit_card(f, options={"filters": 8, "blocks": 4}),
+            "the weights do not fit the network 'pix2pix-fast'",
+        ),
         (lambda f: edit_card(f, network="unet9"), "no network 'unet9'; known are"),
         (lambda f: edit_card(f, version=99), "format version 99, this program knows up to 1: update"),
         (lambda f: edit_card(f, colour="red"), r"card.json: the card field colour: Extra inputs.*\(came: red\)"),

@@ -66,7 +66,9 @@ def test_the_margin_holds_the_light():
 
 
 def test_coarse_pixels_are_warned_about():
-    with pytest.warns(UserWarning, match=r"pixels of 0.3 um alias an image of NA 1.05.*need pixels of 0.126 um or less"):
+    with pytest.warns(
+        UserWarning, match=r"pixels of 0.3 um alias an image of NA 1.05.*need pixels of 0.126 um or less"
+    ):
         incoherent_psf((32, 32), 0.3, OIL)
 
 

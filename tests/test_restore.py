@@ -217,7 +217,9 @@ def test_a_plan_for_something_else_is_refused():
     image = smear((40, 40, 3))
     with pytest.raises(ValueError, match="the plan was made for model 'random', not for 'random'"):
         restore(image, model(1), plan_restoration(image, MODEL))
-    with pytest.raises(ValueError, match=r"the plan was made for YXS \(40, 40, 3\) uint8, the image is YXS \(41, 40, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"the plan was made for YXS \(40, 40, 3\) uint8, the image is YXS \(41, 40, 3\)"
+    ):
         restore(smear((41, 40, 3)), MODEL, plan_restoration(image, MODEL))
 
 

@@ -33,7 +33,9 @@ def test_defocus_is_the_convolution_with_the_kernel(rng):
 def test_linear_even_in_z_and_shift_invariant(z_um, gain, shift):
     image = np.random.default_rng(1).uniform(0, 200, (32, 40)).astype(np.float32)
     blurred = defocus(image, 0.1, GREEN, z_um, edges="wrap")
-    np.testing.assert_allclose(defocus(gain * image, 0.1, GREEN, z_um, edges="wrap"), gain * blurred, rtol=1e-3, atol=0.01)
+    np.testing.assert_allclose(
+        defocus(gain * image, 0.1, GREEN, z_um, edges="wrap"), gain * blurred, rtol=1e-3, atol=0.01
+    )
     np.testing.assert_allclose(defocus(image, 0.1, GREEN, -z_um, edges="wrap"), blurred, atol=1e-4)
     rolled = defocus(np.roll(image, shift, 1), 0.1, GREEN, z_um, edges="wrap")
     np.testing.assert_allclose(rolled, np.roll(blurred, shift, 1), atol=1e-3)

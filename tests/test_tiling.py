@@ -7,7 +7,10 @@ from napari_cellrestore.tiling import round_up, tile_sizes
 
 @settings(max_examples=200, deadline=None)
 @given(
-    length=st.integers(1, 5000), tile=st.integers(1, 900), stride=st.sampled_from([1, 4, 16, 128]), halo=st.integers(0, 200)
+    length=st.integers(1, 5000),
+    tile=st.integers(1, 900),
+    stride=st.sampled_from([1, 4, 16, 128]),
+    halo=st.integers(0, 200),
 )
 def test_tiles_cover_once_begin_aligned_and_hold_the_halo(length, tile, stride, halo):
     sizes = tile_sizes(length, tile, stride=stride, halo=halo)

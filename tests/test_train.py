@@ -4,8 +4,8 @@ import torch
 from safetensors.torch import load_file
 from skimage.io import imsave
 
-from napari_cellrestore.optimiser import Optimiser
 from napari_cellrestore.networks import create_network
+from napari_cellrestore.optimiser import Optimiser
 from napari_cellrestore.pairs import DefocusPairs, Split, change_colours, split_by_image
 from napari_cellrestore.recipe import RECIPES, DefocusSettings, Recipe, read_recipe
 from napari_cellrestore.train import schedule, to_tensor, train, trained_network

@@ -74,7 +74,7 @@ def openvino_run(network: nn.Module, in_channels: int) -> Callable[[Array], Arra
     with warnings.catch_warnings():
         # torch announces the end of tracing; what follows it, torch.export, OpenVINO reads with more warnings and slower.
         warnings.simplefilter("ignore", DeprecationWarning)
-        traced = torch.jit.trace(deepcopy(network).eval(), example, check_trace=False)
+        traced = torch.jit.trace(deepcopy(network).eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
     converted = openvino.convert_model(traced, example_input=example)
     converted.reshape({0: [1, in_channels, -1, -1]})
     compiled = openvino.Core().compile_model(
@@ -117,6 +117,12 @@ def choose(engine: str, device: str, precision: str) -> tuple[str, str, str]:
     if engine == "auto":
         engine = "openvino" if device == "cpu" and find_spec("openvino") else "torch"
     return engine, device, "float32"
+
+
+def runner(model: Model, engine: str, device: str) -> Runner:
+    """Return the runner of a model; made once for each engine and device, since making one takes seconds."""
+    ready: Runner = model.runners.setdefault((engine, device), Runner(model, engine, device))
+    return ready
 
 
 class Runner:

@@ -6,9 +6,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from platformdirs import user_data_path
@@ -28,7 +29,12 @@ class Model:
 
     network: nn.Module
     card: ModelCard
-    folder: Path
+    folder: Path | None
+    #: Ways to run it that are ready, kept by :func:`napari_cellrestore.engine.runner`.
+    runners: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "runners": {}}
 
     @property
     def label(self) -> str:

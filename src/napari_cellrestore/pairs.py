@@ -135,7 +135,7 @@ class DefocusPairs:
     def _part(self, image: Array, rng: np.random.Generator, side: int) -> Array:
         """Cut out a square, turned and flipped at random."""
         top, left = (int(rng.integers(n - side + 1)) for n in image.shape[:2])
-        part = np.rot90(image[top : top + side, left : left + side].astype(np.float32), rng.integers(4))
+        part = np.rot90(image[top : top + side, left : left + side].astype(np.float32), int(rng.integers(4)))
         return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
 
     def _pair(self, image: Array, z_um: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -162,4 +162,4 @@ def change_colours(image: Array, rng: np.random.Generator) -> Array:
     balance = np.exp(rng.uniform(-0.12, 0.12, 3)).astype(np.float32)
     background = np.percentile(image[::8, ::8], 90, axis=(0, 1)).astype(np.float32)
     target = np.clip(background * balance * np.exp(rng.uniform(-0.25, 0.1)), 40, 250)
-    return np.clip(target + (image - background) * balance * contrast, 0, 255).astype(np.float32)
+    return np.asarray(np.clip(target + (image - background) * balance * contrast, 0, 255), dtype=np.float32)

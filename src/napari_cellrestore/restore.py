@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from copy import deepcopy
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.engine import Runner, choose
+from napari_cellrestore.engine import Runner, choose, runner
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.tiling import round_up, tile_sizes
@@ -113,13 +112,13 @@ def plan_restoration(
     card = model.card
     colours = _colours(stack, card)
     sample = _sample(stack)
+    few = _thinned(sample, stack)
     notes = [*stack.notes] if isinstance(image_or_stack, ImageStack) else []
     low, high, said = _intensity(stack, sample, intensity)
     engine, device, precision = choose(engine, device, precision)
     halo = round_up(card.halo_px, card.stride)
     rows, columns = _tiles(stack, card, tile, halo)
-    checks = said + _nonfinite(stack, sample) + _fit(stack, card, colours, sample, (low, high))
-    few = sample[(..., *(slice(None, None, max(1, n // 512)) for n in stack.yx_shape), *([slice(3)] if stack.rgb else []))]
+    checks = said + _nonfinite(stack, sample) + _fit(stack, card, colours, few, (low, high))
     finite = few[np.isfinite(few)]
     return Plan(
         model=card.name,
@@ -178,7 +177,7 @@ def restore(image_or_stack: Array | da.Array | ImageStack, model: Model | str, p
     return da.map_blocks(
         _restore_block,
         read,
-        runner=Runner(model, plan.engine, plan.device),
+        runner=runner(model, plan.engine, plan.device),
         plan=plan,
         depth=(depth[y], depth[x]),
         counts=(y, len(plan.rows), x, len(plan.columns)),
@@ -250,19 +249,28 @@ def _restore_block(
 def restore_plane(plane: Array, runner: Runner, plan: Plan) -> Array:
     """Restore one plane (Y, X) or (Y, X, S) as the plan says; no tiles."""
     low, high = plan.intensity
+    gain = (high - low) / 2
     missing = ~np.isfinite(plane) if plane.dtype.kind == "f" else None
-    x = plane.astype(np.float32)
+    colour = (
+        plane[..., :3].astype(np.float32) if plane.ndim == 3 else np.repeat(plane[..., None], 3, -1).astype(np.float32)
+    )
     if missing is not None and missing.any():
-        x[missing] = plan.fill
-    colour = x[..., :3] if x.ndim == 3 else np.repeat(x[..., None], 3, axis=-1)
-    output = (runner((colour - low) * (2 / (high - low)) - 1) + 1) * ((high - low) / 2) + low
-    if x.ndim == 2:
+        colour[missing[..., :3] if plane.ndim == 3 else missing] = plan.fill
+    # In place: on small images as much time goes into copies as into the network.
+    colour -= np.float32(low + gain)
+    colour /= np.float32(gain)
+    output = runner(colour)
+    output = output * np.float32(gain)
+    output += np.float32(low + gain)
+    if plane.ndim == 2:
         output = output.mean(axis=-1)
     if plane.dtype.kind in "iu":
         info = np.iinfo(plane.dtype)
-        output = np.clip(np.rint(output), info.min, info.max)
+        output = output if plane.dtype.itemsize <= 2 else output.astype(np.float64)  # float32 cannot hold its limits
+        np.rint(output, out=output)
+        np.clip(output, info.min, info.max, out=output)
     result = output.astype(plane.dtype)
-    if x.ndim == 3 and x.shape[-1] == 4:
+    if plane.ndim == 3 and plane.shape[-1] == 4:
         result = np.concatenate([result, plane[..., 3:]], axis=-1)
     if missing is not None:
         result[missing] = np.nan
@@ -294,6 +302,13 @@ def _sample(stack: ImageStack) -> Array:
     middle = tuple(stack.size(letter) // 2 for letter in stack.plane_axes)
     rows, columns = (max(1, n // 2048) for n in stack.yx_shape)
     return np.asarray(stack.data[(*middle, slice(None, None, rows), slice(None, None, columns))])
+
+
+def _thinned(sample: Array, stack: ImageStack) -> Array:
+    """Return every so many-th pixel, enough for means and medians: deciding must not take longer than looking."""
+    steps = [slice(None, None, max(1, n // 256)) for n in stack.yx_shape]
+    where: tuple[Any, ...] = (..., *steps, *([slice(3)] if stack.rgb else []))
+    return np.asarray(sample[where])
 
 
 def _intensity(
@@ -394,20 +409,20 @@ def _fit(stack: ImageStack, card: ModelCard, colours: str, sample: Array, intens
 
 def _activation_bytes(network: nn.Module, card: ModelCard) -> int:
     """Return the memory of all layers' outputs per pixel of a tile: more than the network holds at one time."""
-    probe = deepcopy(network).to("meta")
     total = 0
 
     def add(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
         nonlocal total
         total += output.numel() * output.element_size()
 
-    for module in probe.modules():
-        if not list(module.children()):
-            module.register_forward_hook(add)
-    side = 4 * card.stride
-    with torch.inference_mode():
-        probe(torch.empty(1, card.in_channels, side, side, device="meta"))
-    return -(-total // side**2)
+    hooks = [part.register_forward_hook(add) for part in network.modules() if not list(part.children())]
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, card.in_channels, card.stride, card.stride))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return -(-total // card.stride**2)
 
 
 def _check_plan(plan: Plan, stack: ImageStack, model: Model) -> None:

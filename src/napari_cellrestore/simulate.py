@@ -97,7 +97,7 @@ def defocus(
     >>> bool(np.allclose(defocus(flat, 0.1, smear_objectives()[1], 1.0), 7.0, atol=1e-4))
     True
     """
-    return defocus_planes(image, pixel_um, objective, [defocus_um], edges=edges)[0]
+    return np.asarray(defocus_planes(image, pixel_um, objective, [defocus_um], edges=edges)[0])
 
 
 def defocus_planes(
@@ -199,7 +199,7 @@ def quantise(image: Array, dtype: np.dtype) -> Array:
     if not np.issubdtype(dtype, np.integer):
         return image.astype(dtype)
     info = np.iinfo(dtype)
-    return np.clip(np.rint(image), info.min, info.max).astype(dtype)
+    return np.asarray(np.clip(np.rint(image), info.min, info.max).astype(dtype))
 
 
 # --- a known object to blur ------------------------------------------------------------------------------------

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
+from typing import NoReturn
 
 #: Subcommand -> what it does; the module of the same name has ``add_arguments(parser)`` and ``run(options) -> int``.
 COMMANDS = {
@@ -17,35 +20,66 @@ COMMANDS = {
     "restore": "restore images with a model",
     "compare": "measure an image against a reference",
     "train": "train a model by a recipe",
+    "evaluate": "measure a model on images kept out of its training",
     "models": "list models and show their cards",
     "report": "write a report of a restoration",
 }
+
+#: Errors that what the user gave can cause; everything else is a mistake of the program and not hidden.
+WRONG_INPUT = (ValueError, TypeError, OSError)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with status 2."""
+        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 2 for wrong input, said in one line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
+    options = _parser(arguments).parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if options.debug else logging.ERROR, format="%(message)s")
+    try:
+        status = int(import_module(f"{__name__}.{options.command}").run(options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except WRONG_INPUT as error:
+        if options.debug:
+            raise
+        print(f"cellrestore {options.command}: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"cellrestore {options.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser(arguments: Sequence[str]) -> Parser:
+    """Return the parser; of the subcommands only the one that is asked for is imported."""
+    parser = Parser(
         prog="cellrestore",
         description="Restore microscope images, see what changed and how far to trust it.",
     )
     parser.add_argument("--version", action="version", version=f"napari-cellrestore {version('napari-cellrestore')}")
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    debug = "show where an error comes from"
+    parser.add_argument("--debug", action="store_true", help=debug)
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == asked:
             import_module(f"{__name__}.{name}").add_arguments(subparser)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.DEBUG if options.debug else logging.ERROR, format="%(message)s")
-    try:
-        return int(import_module(f"{__name__}.{options.command}").run(options))
-    except (ValueError, TypeError, OSError) as error:
-        if options.debug:
-            raise
-        print(f"cellrestore {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"cellrestore {options.command}: stopped", file=sys.stderr)
-        return 130
+            subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=debug)
+    return parser
+
+
+def one_line(message: object) -> str:
+    """Return a message with its lines joined."""
+    return " ".join(str(message).split())

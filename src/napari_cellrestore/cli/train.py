@@ -8,24 +8,17 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_cellrestore.cli._common import add_images, read_splits
+
 if TYPE_CHECKING:
     from napari_cellrestore.pairs import Pairs, Split
     from napari_cellrestore.recipe import Recipe
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("recipe", help="name of a recipe, or a YAML file")
-    parser.add_argument(
-        "--images",
-        action="append",
-        nargs="+",
-        required=True,
-        metavar=("FOLDER", "N"),
-        help="folder of sharp images, may be given again; one image in N is kept for the test, one for validation (10)",
-    )
+    add_images(parser)
     parser.add_argument("--folder", type=Path, required=True, help="folder of this run: state, losses, recipe")
     parser.add_argument("--model", type=Path, help="folder of the finished model (default: <folder>/<recipe>)")
     parser.add_argument("--data", default="", help="what the images are and their licence, for the card")
@@ -41,17 +34,14 @@ def run(options: argparse.Namespace) -> int:
     """Train, then measure on the held-out images and write the model."""
     import torch
 
-    from napari_cellrestore.pairs import DefocusPairs, split_by_image
+    from napari_cellrestore.pairs import DefocusPairs
     from napari_cellrestore.recipe import read_recipe
 
     recipe = read_recipe(options.recipe)
     target = options.model or options.folder / recipe.name
     if target.exists():
         raise ValueError(f"{target}: exists already; give another folder with --model")
-    splits: dict[str, Split] = {}
-    for folder, *every in options.images:
-        paths = [path for path in Path(folder).glob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
-        splits[Path(folder).name] = split_by_image(paths, every=_number(folder, every))
+    splits = read_splits(options.images)
     if options.threads:
         torch.set_num_threads(options.threads)
     train_paths = [path for split in splits.values() for path in split.train]
@@ -60,14 +50,6 @@ def run(options: argparse.Namespace) -> int:
     _train(options, recipe, pairs)
     _write_model(options, recipe, splits, target)
     return 0
-
-
-def _number(folder: str, every: list[str]) -> int:
-    if not every:
-        return 10
-    if len(every) > 1 or not every[0].isdigit() or int(every[0]) < 3:
-        raise ValueError(f"--images {folder} {' '.join(every)}: after the folder comes one whole number, 3 or more")
-    return int(every[0])
 
 
 def _train(options: argparse.Namespace, recipe: Recipe, pairs: Pairs) -> None:

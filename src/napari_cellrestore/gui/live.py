@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, product
 from threading import Lock
@@ -70,7 +70,11 @@ class LiveRestoration(QObject):
         factors = [1, 2]
         while smallest // factors[-1] > 1024:
             factors.append(2 * factors[-1])
-        self.levels = [LiveLevel(self, factor) for factor in factors]
+        self.levels = [LiveImage(self, 1, self._ranges(1)), *(LivePart(self, f, self._ranges(f)) for f in factors[1:])]
+
+    def _ranges(self, factor: int) -> list[range]:
+        lengths = zip(self.stack.axes, self.stack.data.shape, strict=True)
+        return [range(-(-n // factor) if letter in "YX" else n) for letter, n in lengths]
 
     # --- what is shown ---------------------------------------------------------------------------------
 
@@ -187,43 +191,14 @@ class LiveRestoration(QObject):
         )
 
 
-class LiveLevel:
-    """One level of the pyramid of a :class:`LiveRestoration`, as napari reads arrays.
-
-    A part of it, ``level[7, :512]``, is what can be shown at once; the level itself, as an array, is the restored image.
-    """
-
-    def __init__(self, live: LiveRestoration, factor: int) -> None:
-        self._live, self._factor = live, factor
-        lengths = zip(live.stack.axes, live.stack.data.shape, strict=True)
-        self.shape = tuple(-(-n // factor) if letter in "YX" else n for letter, n in lengths)
-        self.dtype = live.stack.data.dtype
-        self.ndim = len(self.shape)
-        self.size = int(np.prod(self.shape))
-
-    def finished(self) -> da.Array:
-        """Return the whole restored image of full resolution, see :meth:`LiveRestoration.finished`."""
-        return self._live.finished()
-
-    def __getitem__(self, key: Any) -> LivePart:
-        """Return a part that is read when it is made an array of."""
-        return LivePart(self._live, self._factor, [range(n) for n in self.shape])[key]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return the level with every pixel restored, however long it takes: never a mixture."""
-        step = slice(None, None, self._factor)
-        steps = tuple(step if letter in "YX" else slice(None) for letter in self._live.stack.axes)
-        pixels = self.finished()[steps].compute(scheduler="synchronous")
-        return np.asarray(pixels, dtype)
-
-
 class LivePart:
-    """A part of a level: made an array, it gives restored pixels where finished, else the dimmed input.
+    """A level of the pyramid of a :class:`LiveRestoration`, or a part of one, as napari reads arrays.
 
-    napari cuts out the view first and the plane afterwards, so a part must not be read before it is wanted whole.
+    Made an array, it gives restored pixels where finished, else the dimmed input. napari cuts out the view first and the
+    plane afterwards, so a part must not be read before it is wanted whole.
     """
 
-    def __init__(self, live: LiveRestoration, factor: int, indices: list[range | int]) -> None:
+    def __init__(self, live: LiveRestoration, factor: int, indices: Sequence[range | int]) -> None:
         self._live, self._factor, self._indices = live, factor, indices
         self.shape = tuple(len(index) for index in indices if isinstance(index, range))
         self.dtype = live.stack.data.dtype
@@ -241,15 +216,27 @@ class LivePart:
         rgb = self._live.stack.rgb
         *planes, rows, columns = self._indices[:-1] if rgb else self._indices
         lists = [[index] if isinstance(index, int) else index for index in planes]
-        spans = [range(i, i + 1) if isinstance(i, int) else range(min(i), max(i) + 1) for i in (rows, columns)]
+        y, x = (range(i, i + 1) if isinstance(i, int) else range(min(i), max(i) + 1) for i in (rows, columns))
         one_plane = all(len(indices) == 1 for indices in lists)
         read = np.stack(
-            [self._live.region(plane, *spans, self._factor, want=one_plane) for plane in product(*lists)]
-        ).reshape(*map(len, lists), *map(len, spans), *([self._live.stack.size("S")] if rgb else []))
+            [self._live.region(plane, y, x, self._factor, want=one_plane) for plane in product(*lists)]
+        ).reshape(*map(len, lists), len(y), len(x), *([self._live.stack.size("S")] if rgb else []))
         # What was read begins and ends with the part: only steps, dropped axes and single colours are left to do.
         left: list[Any] = [0 if isinstance(index, int) else slice(None) for index in planes]
         left += [0 if isinstance(index, int) else slice(None, None, index.step) for index in (rows, columns)]
         if rgb:
             colour = self._indices[-1]
-            left.append(colour if isinstance(colour, int) else list(colour))
+            left.append(colour if isinstance(colour, int) else slice(colour.start, colour.stop, colour.step))
         return np.asarray(read[tuple(left)], dtype)
+
+
+class LiveImage(LivePart):
+    """The finest level: made an array as a whole, it gives the restored image, however long it takes, never a mixture."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return the whole restored image."""
+        return np.asarray(self.finished().compute(scheduler="synchronous"), dtype)
+
+    def finished(self) -> da.Array:
+        """Return the whole restored image, lazily, see :meth:`LiveRestoration.finished`."""
+        return self._live.finished()

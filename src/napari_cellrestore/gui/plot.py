@@ -38,7 +38,8 @@ class CurvePlot(pg.PlotWidget):
         for side in self._labels:
             self.getAxis(side).enableAutoSIPrefix(False)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.position = pg.InfiniteLine(movable=True)
+        # A blue that is seen on dark and on light.
+        self.position = pg.InfiniteLine(movable=True, pen=pg.mkPen("#4a7bf0", width=2, style=Qt.PenStyle.DashLine))
         self.position.setZValue(10)
         self.position.sigDragged.connect(lambda line: self.picked.emit(float(line.value())))
         self.scene().sigMouseClicked.connect(self._on_click)
@@ -83,6 +84,5 @@ class CurvePlot(pg.PlotWidget):
                 symbolPen=pen,
                 symbolBrush=background,
             )
-        self.position.setPen(pg.mkPen(theme_colour(self._viewer, "current"), width=2, style=Qt.PenStyle.DashLine))
         if self._curves:
             self.addItem(self.position)

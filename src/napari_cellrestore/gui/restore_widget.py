@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import Any
 
+from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
-from napari_cellrestore.gui.layers import layer_data, stack_from_layer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
@@ -21,208 +23,215 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QCollapsible
-from superqt.utils import create_worker
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.files import write_tiff
+from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice
+from napari_cellrestore.gui.layers import layer_data, stack_from_layer
 from napari_cellrestore.gui.live import LiveRestoration
-from napari_cellrestore.model import list_models, load_model
+from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.theme import warning_colour
+from napari_cellrestore.model import Model, list_models, load_model
 from napari_cellrestore.restore import Plan, plan_restoration, provenance
 from napari_cellrestore.stack import ImageStack
 
-if TYPE_CHECKING:
-    import napari
 
-
-class RestoreWidget(QWidget):
+class RestoreWidget(Panel):
     """Dock widget that restores the chosen layer by the chosen model, tile by tile as one looks."""
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
-        viewer = self._viewer = napari_viewer
+        self._viewer = napari_viewer
         self._live: LiveRestoration | None = None
         self._result: Image | None = None
-        self._saving = False
-
-        self.layers = LayerChoice(viewer, lambda layer: isinstance(layer, Image) and layer is not self._result)
-        self.models = QComboBox()
-        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.models.setMinimumContentsLength(12)
+        self._decided: tuple[ImageStack, Model, Plan] | None = None
         self._cards = {card.name: card for card in list_models() if card.task == "deblur"}
+        self._build()
+
+        self._saving = Background(self)
+        self._saving.came.connect(lambda path: show_info(f"{path.name}: saved, every pixel restored"))
+        self._saving.failed.connect(show_error)
+        self._saving.finished.connect(self._show_progress)
+        self._poll = QTimer(self)
+        self._poll.setInterval(200)
+        self._poll.timeout.connect(self._show_progress)
+        Connections(self).connect(napari_viewer.layers.events.removed, self._on_removed)
+        self.layer_choice.changed.connect(self._decide)
+        self.model_choice.currentIndexChanged.connect(self._decide)
+        self.apply_button.clicked.connect(self.apply)
+        self.save_button.clicked.connect(self._ask_and_save)
+        self.closed.connect(self._stop)
+        self._decide()
+
+    def _build(self) -> None:
+        self.layer_choice = LayerChoice(self._viewer, lambda layer: isinstance(layer, Image) and not is_live(layer))
+        self.model_choice = QComboBox()
         for row, card in enumerate(self._cards.values()):
-            self.models.addItem(card.name)
-            self.models.setItemData(row, card.summary, Qt.ItemDataRole.ToolTipRole)
-        self.card_text, self.plan_text, self.status = _text(), _text(), _text()
+            self.model_choice.addItem(card.name)
+            self.model_choice.setItemData(row, card.summary, Qt.ItemDataRole.ToolTipRole)
+        self.about, self.plan_text, self.status = _text(), _text(), _text()
         self.apply_button = QPushButton("Apply")
         self.apply_button.setToolTip("Restore what is in view, tile by tile; move the view to restore more")
         self.save_button = QPushButton("Save…")
         self.save_button.setToolTip("Restore the rest and write a TIFF: the numbers shown, with calibration and origin")
         self.progress = QProgressBar()
+        about = QCollapsible("About the model")
+        about.addWidget(self.about)
 
         form = QFormLayout()
-        form.addRow("Image", self.layers)
-        form.addRow("Model", self.models)
+        form.addRow("Image", self.layer_choice)
+        form.addRow("Model", self.model_choice)
         buttons = QHBoxLayout()
         buttons.addWidget(self.apply_button)
         buttons.addWidget(self.save_button)
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        layout = QVBoxLayout(content)
         layout.addLayout(form)
-        layout.addWidget(_section("About the model", self.card_text, expanded=False))
-        layout.addWidget(_section("What will happen", self.plan_text, expanded=True))
+        layout.addWidget(about)
+        layout.addWidget(self.plan_text)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addStretch(1)
+        self.set_content(content, "Open an image to restore:\nFile > Open, or\nFile > Open Sample > Cell Restore")
 
-        self.layers.changed.connect(self._show_plan)
-        self.models.currentIndexChanged.connect(self._show_plan)
-        self.apply_button.clicked.connect(self.apply)
-        self.save_button.clicked.connect(self.save)
-        self._poll = QTimer(self)
-        self._poll.setInterval(200)
-        self._poll.timeout.connect(self._show_progress)
-        Connections(self).connect(viewer.layers.events.removed, self._on_removed)
-        self._show_plan()
+    # --- deciding ------------------------------------------------------------------------------------------
 
-    # --- choosing ------------------------------------------------------------------------------------
-
-    def _on_removed(self, _event: object) -> None:
-        if self._result is not None and self._result not in self._viewer.layers:
-            self._forget()
-            self._show_progress()
-
-    @property
-    def card(self) -> ModelCard | None:
-        """Card of the chosen model."""
-        return self._cards.get(self.models.currentText())
-
-    def _stack_and_plan(self) -> tuple[ImageStack, Plan]:
-        stack = stack_from_layer(self.layers.layer)
-        return stack, plan_restoration(stack, load_model(self.models.currentText()))
-
-    def _show_plan(self, _index: int = 0) -> None:
-        """Show the card and what Apply would do, or why it cannot."""
-        card, layer = self.card, self.layers.layer
-        self.card_text.setText(_describe(card) if card else "No model is installed.")
-        self.apply_button.setEnabled(False)
-        if layer is None:
-            self.plan_text.setText("Open an image first: File > Open, or File > Open Sample > Cell Restore.")
-        elif card is not None:
+    def _decide(self, _index: int = 0) -> None:
+        """Plan the restoration of the chosen layer and show it, or why it cannot be."""
+        layer, card = self.layer_choice.layer, self._cards.get(self.model_choice.currentText())
+        self.show_content(layer is not None)
+        self._decided = None
+        if layer is not None and card is not None:
+            self.about.setText(describe(card))
             try:
-                _, plan = self._stack_and_plan()
+                stack, model = stack_from_layer(layer), load_model(card.name)
+                self._decided = stack, model, plan_restoration(stack, model)
+                self.plan_text.setText(explain(self._decided[2], warning_colour(self._viewer)))
             except (ValueError, TypeError) as error:
-                self.plan_text.setText(str(error))
-            else:
-                self.plan_text.setText(_explain(plan))
-                self.apply_button.setEnabled(True)
+                self.plan_text.setText(escape(str(error)))
+        elif card is None:
+            self.plan_text.setText("No model for this task is installed: train one, or copy its folder; see the docs.")
+        self.apply_button.setEnabled(self._decided is not None)
         self._show_progress()
 
-    # --- doing --------------------------------------------------------------------------------------------
+    # --- applying ------------------------------------------------------------------------------------------
 
     def apply(self) -> None:
-        """Add the restored layer, or put a new one in the place of the last."""
-        try:
-            stack, plan = self._stack_and_plan()
-            model = load_model(plan.model)
-        except (ValueError, TypeError) as error:
-            show_error(str(error))
+        """Add the restored layer; it takes the place of the widget's last one."""
+        self._decide()  # the layer may have been changed since: its pixels, its calibration
+        if self._decided is None:
             return
-        source = self.layers.layer
-        self._forget()
-        live = LiveRestoration(stack, model, plan)
-        restored = stack.replace(data=live.levels[0], notes=(), provenance=provenance(stack, model.card, plan))
-        ((_, options, _),) = layer_data(restored)
-        options |= {
-            "name": f"{source.name} restored",
-            "multiscale": True,
-            "affine": source.affine,
-            "contrast_limits": None if stack.rgb else source.contrast_limits,
-        }
-        if not stack.rgb:
-            options["colormap"] = source.colormap
-        self._live = live
-        self._result = Image(live.levels, **options)
-        self._viewer.add_layer(self._result)
+        stack, model, plan = self._decided
+        source = self.layer_choice.layer
+        self._drop_result()
+        self._live = live = LiveRestoration(stack, model, plan)
         live.changed.connect(self._draw)
         live.failed.connect(show_error)
+        self._result = Image(live.levels, **_options(stack, source, provenance(stack, model.card, plan)))
+        self._viewer.add_layer(self._result)
         self._poll.start()
-
-    def save(self) -> None:
-        """Ask for a file and write the whole restored image to it, in the background."""
-        if self._live is None or self._result is None:
-            return
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the restored image", f"{self._result.name}.ome.tif", "TIFF (*.tif *.tiff)"
-        )
-        if name:
-            self.save_to(Path(name))
-
-    def save_to(self, path: Path) -> None:
-        """Write the whole restored image to ``path``, in the background."""
-        stack = stack_from_layer(self._result)
-
-        def write() -> Path:
-            write_tiff(path, stack, overwrite=True)
-            return path
-
-        def done(written: Path) -> None:
-            show_info(f"Saved {written.name}: every pixel restored, calibration and origin kept")
-
-        worker = create_worker(write)
-        worker.returned.connect(done)
-        worker.errored.connect(lambda error: show_error(" ".join(str(error).split())))
-        worker.finished.connect(self._saved)
-        self._saving = True
-        self._show_progress()
-        worker.start()
-
-    def _saved(self) -> None:
-        self._saving = False
         self._show_progress()
 
     def _draw(self) -> None:
         if self._result is not None:
             self._result.refresh(extent=False, highlight=False)
 
-    def _forget(self) -> None:
-        """Stop computing; take the last result off the list."""
-        self._poll.stop()
-        live, self._live = self._live, None
-        result, self._result = self._result, None
-        if live is not None:
-            live.stop()
+    def _drop_result(self) -> None:
+        self._stop()
+        result, self._result, self._live = self._result, None, None
         if result is not None and result in self._viewer.layers:
             self._viewer.layers.remove(result)
 
+    def _stop(self) -> None:
+        self._poll.stop()
+        if self._live is not None:
+            self._live.stop()
+
+    def _on_removed(self, _event: object) -> None:
+        if self._result is not None and self._result not in self._viewer.layers:
+            self._drop_result()
+            self._show_progress()
+
+    # --- saving --------------------------------------------------------------------------------------------
+
+    def _ask_and_save(self) -> None:
+        if self._result is None:
+            return
+        proposal = f"{self._result.name}.ome.tif"
+        name, _ = QFileDialog.getSaveFileName(self, "Save the restored image", proposal, "TIFF (*.tif *.tiff)")
+        if name:
+            self.save(Path(name))
+
+    def save(self, path: Path) -> None:
+        """Write the whole restored image, in the background; tiles already shown are taken as they are."""
+        if self._result is None:
+            return
+        self._saving.start(_write, path, stack_from_layer(self._result))
+        self._show_progress()
+
+    # --- telling -------------------------------------------------------------------------------------------
+
     def _show_progress(self) -> None:
         live = self._live
-        self.save_button.setEnabled(live is not None and not self._saving)
+        self.save_button.setEnabled(live is not None and not self._saving.running)
+        self.progress.setVisible(live is not None)
         if live is None:
-            self.progress.setRange(0, 1)
-            self.progress.setValue(0)
-            self.progress.setFormat("not applied yet")
             self.status.setText("")
             return
         self.progress.setRange(0, live.plan.n_tiles)
         self.progress.setValue(live.n_finished)
         self.progress.setFormat("%v of %m tiles restored")
-        if self._saving:
-            said = "Saving: the remaining tiles are being restored."
+        if self._saving.running:
+            self.status.setText("Saving: the remaining tiles are being restored.")
         elif live.pending:
-            said = "Restoring what is in view. Dimmed pixels are the input, not restored yet."
+            self.status.setText("Restoring what is in view. Dimmed pixels are the input, not restored yet.")
         elif live.n_finished < live.plan.n_tiles:
-            said = "What is in view is restored. Dimmed pixels are the input: move there or zoom in to restore them."
+            self.status.setText("What is in view is restored. Elsewhere dimmed pixels are the input: move or zoom in.")
         else:
-            said = "Everything is restored."
-        self.status.setText(said)
+            self.status.setText("Everything is restored.")
 
-    def closeEvent(self, event: object) -> None:
-        """Stop computing when the widget is closed; the layer stays."""
-        self._poll.stop()
-        if self._live is not None:
-            self._live.stop()
-        super().closeEvent(event)
+
+def is_live(layer: Any) -> bool:
+    """Return whether a layer is a restoration that fills in as it is looked at."""
+    return bool(layer.multiscale) and hasattr(layer.data[0], "finished")
+
+
+def describe(card: ModelCard) -> str:
+    """Return a model's card for a person, as rich text."""
+    lines = [escape(card.summary), f"Weights {card.weights_sha256[:12]}, {card.steps} steps."]
+    if card.defocus_um and card.pixel_um:
+        low, high = card.defocus_um
+        lines.append(f"For {low:g} to {high:g} µm of defocus at pixels of {card.pixel_um:g} µm.")
+    lines += [escape(f"Trained on {card.data}.")] if card.data else []
+    return "".join(f"<p>{line}</p>" for line in [*lines, *map(escape, card.limits)])
+
+
+def explain(plan: Plan, colour: str) -> str:
+    """Return a plan for a person, as rich text: what to mind in ``colour`` first."""
+    minds = [f"<p style='color:{colour}'><b>Mind:</b> {escape(text)}.</p>" for text in plan.warnings]
+    low, high = plan.intensity
+    does = (
+        f"Grey levels {low:g} to {high:g} are the range of the model; the result is {plan.dtype} like the input. "
+        f"{plan.n_tiles} tiles of up to {max(plan.rows)} × {max(plan.columns)} px with a halo of {plan.halo_px} px, "
+        f"by {plan.engine} on the {plan.device}, up to {plan.memory_bytes / 2**20:.0f} MiB each."
+    )
+    return "".join([*minds, f"<p>{does}</p>"])
+
+
+def _options(stack: ImageStack, source: Image, made: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the restored layer: place and look of its source, origin of its own."""
+    ((_, options, _),) = layer_data(stack.replace(notes=(), provenance=made))
+    options |= {"name": f"{source.name} restored", "multiscale": True, "affine": source.affine}
+    options |= {"scale": source.scale, "translate": source.translate, "rotate": source.rotate, "units": source.units}
+    if not stack.rgb:
+        options |= {"contrast_limits": source.contrast_limits, "colormap": source.colormap}
+    return options
+
+
+def _write(_stop: Event, path: Path, stack: ImageStack) -> Any:
+    yield write_tiff(path, stack, overwrite=True)
 
 
 def _text() -> QLabel:
@@ -230,33 +239,3 @@ def _text() -> QLabel:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
-
-
-def _section(title: str, content: QWidget, *, expanded: bool) -> QCollapsible:
-    section = QCollapsible(title)
-    section.addWidget(content)
-    if expanded:
-        section.expand(animate=False)
-    return section
-
-
-def _describe(card: ModelCard) -> str:
-    """Return a model's card for a person, as rich text."""
-    lines = [f"<b>{card.name}</b> ({card.weights_sha256[:12]})", card.summary]
-    if card.defocus_um:
-        lines.append(
-            f"Trained for {card.defocus_um[0]:g} to {card.defocus_um[1]:g} um of defocus at {card.pixel_um:g} um pixels."
-        )
-    lines += [f"Trained on: {card.data}", *(f"Mind: {limit}" for limit in card.limits)]
-    return "<br>".join(line for line in lines if line)
-
-
-def _explain(plan: Plan) -> str:
-    """Return a plan for a person, warnings first, as rich text."""
-    warnings = "".join(f"<p style='color:#d97706'><b>Mind:</b> {text}.</p>" for text in plan.warnings)
-    low, high = plan.intensity
-    return (
-        f"{warnings}<p>{plan.n_tiles} tiles of up to {max(plan.rows)} x {max(plan.columns)} px with a halo of "
-        f"{plan.halo_px} px, by {plan.engine} on the {plan.device} in {plan.precision}. Grey levels {low:g} to {high:g} are "
-        f"the model's range; the result is {plan.dtype} like the input. Up to {plan.memory_bytes / 2**20:.0f} MiB.</p>"
-    )

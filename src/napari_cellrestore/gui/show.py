@@ -35,7 +35,7 @@ def arrange(viewer: napari.Viewer, stack: Path, restored: Path) -> None:
     for path in (stack, restored):
         viewer.open(path, plugin="napari-cellrestore")
     focus, _ = viewer.window.add_plugin_dock_widget("napari-cellrestore", "Focus")
-    restore, _ = viewer.window.add_plugin_dock_widget("napari-cellrestore", "Restore", tabify=True)
+    viewer.window.add_plugin_dock_widget("napari-cellrestore", "Restore", tabify=True)
     focus.raise_()
     z_um = np.asarray(viewer.layers[0].metadata["cellrestore"]["z_um"])
     viewer.dims.set_current_step(0, int(np.argmin(np.abs(z_um - 0.8))))

@@ -1,0 +1,216 @@
+"""``cellrestore compare``: measure images against a reference."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_cellrestore.cli._common import check_new, each, expand, mind, print_json, stem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_cellrestore.stack import ImageStack
+
+#: A plane of numpy or dask: the latter is read when it is asked for.
+Plane = Any
+#: Metrics that are relative to the span of possible grey levels.
+NEED_RANGE = ("psnr", "ssim", "ssim_global")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("reference", metavar="REFERENCE", help="the image that is right; stacks go plane by plane")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="what is measured against it")
+    parser.add_argument(
+        "--data-range", type=float, metavar="N", help="span of possible grey levels (of 8 and 16 bit unsigned: known)"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table in full precision")
+    parser.add_argument("--maps", type=Path, metavar="FOLDER", help="write maps of difference, FPW and SSIM there")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each image")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a table with a row for each image, of stacks for each plane and their mean."""
+    import numpy as np
+
+    from napari_cellrestore.files import open_stack
+    from napari_cellrestore.metrics import peak_level
+
+    if options.data_range is not None:
+        peak_level(np.zeros(1), options.data_range)
+    if options.csv:
+        check_new(options.csv)
+    reference = open_stack(options.reference)
+    comparison = Comparison(reference, _known_range(reference, options.data_range))
+    status = each(options, expand(options.images), lambda path: _compare(options, comparison, path))
+    for text in dict.fromkeys(comparison.left_out):
+        mind(text)
+    if comparison.rows:
+        table = comparison.table(options.reference)
+        if options.csv:
+            options.csv.write_text(table.csv(), encoding="utf-8")
+        if not options.json:
+            print(table.text())
+    return status
+
+
+def _known_range(reference: ImageStack, data_range: float | None) -> float | None:
+    import numpy as np
+
+    from napari_cellrestore.metrics import peak_level
+
+    dtype = reference.data.dtype
+    return peak_level(np.empty(0, dtype)) if data_range is None and dtype.kind == "u" else data_range
+
+
+def _compare(options: argparse.Namespace, comparison: Comparison, path: str) -> None:
+    from napari_cellrestore.files import open_stack
+
+    image = open_stack(path)
+    planes = comparison.add(path, image)
+    if options.json:
+        print_json({"reference": options.reference, "image": path, "planes": planes})
+    if options.maps:
+        _write_maps(options.maps, comparison, path, image)
+
+
+@dataclass
+class Comparison:
+    """A reference, and the rows of what was measured against it."""
+
+    reference: ImageStack
+    data_range: float | None
+    rows: dict[str, dict[str, float]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, name: str, image: ImageStack) -> list[dict[str, float]]:
+        """Measure an image; the result has a row for each plane."""
+        import numpy as np
+
+        planes = []
+        for number, (reference, measured) in enumerate(self.pairs(image)):
+            reference, measured = np.asarray(reference), np.asarray(measured)
+            _check_finite(reference, f"plane {number} of the reference")
+            _check_finite(measured, f"plane {number}")
+            planes.append(self._measure(reference, measured))
+        if len(planes) == 1:
+            self.rows[name] = planes[0]
+            return planes
+        self.rows |= {f"{name} plane {number}": row for number, row in enumerate(planes)}
+        self.rows[f"{name} mean"] = {metric: float(np.mean([row[metric] for row in planes])) for metric in planes[0]}
+        return planes
+
+    def pairs(self, image: ImageStack) -> list[tuple[Plane, Plane]]:
+        """Return (reference, image) plane by plane, not yet read; a reference of one plane goes with every plane."""
+        self._check(image)
+        references, planes = _planes(self.reference), _planes(image)
+        if len(references) == 1:
+            references *= len(planes)
+        return list(zip(references, planes, strict=True))
+
+    def _check(self, image: ImageStack) -> None:
+        ours, theirs = (stack.data.shape[len(stack.plane_axes) :] for stack in (self.reference, image))
+        if ours != theirs:
+            raise ValueError(f"its planes are {_by(theirs)}, those of the reference {_by(ours)}; crop or resample one")
+        if self.reference.n_planes not in (1, image.n_planes):
+            raise ValueError(
+                f"it has {image.n_planes} planes, the reference {self.reference.n_planes}; give a reference of one plane "
+                "or of as many"
+            )
+
+    def _measure(self, reference: np.ndarray, image: np.ndarray) -> dict[str, float]:
+        """Return every metric; NaN, and why, where it does not apply."""
+        from napari_cellrestore.metrics import METRICS, score
+
+        row = {}
+        for name, metric in METRICS.items():
+            row[name] = float("nan")
+            if name in NEED_RANGE and self.data_range is None:
+                self.left_out.append(
+                    f"PSNR and SSIM are left out: {reference.dtype} does not tell the span of grey levels, --data-range does"
+                )
+                continue
+            try:
+                row |= score(reference, image, [name], data_range=self.data_range)
+            except ValueError as error:
+                self.left_out.append(f"{metric.label} is left out: {error}")
+        return row
+
+    def table(self, title: str) -> Any:
+        """Return what was measured as a :class:`napari_cellrestore.evaluate.Table`, without empty columns."""
+        from math import isnan
+
+        from napari_cellrestore.evaluate import Table
+        from napari_cellrestore.metrics import METRICS
+
+        names = [name for name in METRICS if not all(isnan(row[name]) for row in self.rows.values())]
+        rows = {name: [row[metric] for metric in names] for name, row in self.rows.items()}
+        return Table(title, tuple(METRICS[name].label for name in names), rows)
+
+
+def _check_finite(plane: np.ndarray, name: str) -> None:
+    import numpy as np
+
+    bad = 0 if plane.dtype.kind in "bui" else plane.size - np.count_nonzero(np.isfinite(plane))
+    if bad:
+        raise ValueError(f"{bad} of {plane.size} values of {name} are NaN or infinite; mend or crop the image")
+
+
+def _planes(stack: ImageStack) -> list[Plane]:
+    import numpy as np
+
+    return [stack.data[index] for index in np.ndindex(stack.data.shape[: len(stack.plane_axes)])]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+# --- maps --------------------------------------------------------------------------------------------------
+
+
+def _write_maps(folder: Path, comparison: Comparison, path: str, image: ImageStack) -> None:
+    """Write each map as float TIFF with the calibration of the image, plane by plane."""
+    from napari_cellrestore.files import write_tiff
+
+    maps = _maps(comparison.data_range)
+    targets = {name: folder / f"{stem(path)}_{name}.ome.tif" for name in maps}
+    for target in targets.values():
+        if target.exists():
+            raise ValueError(f"the map {target} exists already; give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, function in maps.items():
+        write_tiff(targets[name], _map_stack(comparison, image, name, function))
+
+
+def _maps(data_range: float | None) -> dict[str, Callable[..., np.ndarray]]:
+    from napari_cellrestore.metrics import difference_map, fpw_map, ssim_map
+
+    maps: dict[str, Callable[..., np.ndarray]] = {"difference": difference_map, "fpw": fpw_map}
+    if data_range is not None:
+        maps["ssim"] = lambda reference, image: ssim_map(reference, image, data_range=data_range)
+    return maps
+
+
+def _map_stack(comparison: Comparison, image: ImageStack, name: str, function: Callable[..., np.ndarray]) -> ImageStack:
+    """Return the stack of maps, each computed when it is written."""
+    import dask.array as da
+    from dask import delayed
+
+    colours = (min(image.size("S"), 3),) if image.rgb and name == "difference" else ()
+    shape = (*image.yx_shape, *colours)
+    maps = [da.from_delayed(delayed(function)(*pair), shape, "float32") for pair in comparison.pairs(image)]
+    return image.replace(
+        data=da.stack(maps).reshape(image.data.shape[: len(image.plane_axes)] + shape),
+        axes=f"{image.plane_axes}YX{'S' if colours else ''}",
+        notes=(),
+        provenance={
+            "generated": f"map of {name}: computed, not recorded",
+            "reference": comparison.reference.source,
+            "image": image.source,
+        },
+    )

@@ -1,0 +1,156 @@
+"""``cellrestore restore``: restore images with a model."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from napari_cellrestore.cli._common import add_axes, each, expand, mind, print_json, stem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_cellrestore.model import Model
+    from napari_cellrestore.restore import Plan
+    from napari_cellrestore.stack import ImageStack
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+#: Called after each tile.
+Count = Callable[[], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="file, or folder with one plane a file")
+    parser.add_argument("--model", required=True, metavar="NAME", help="name of a model, or its folder")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="a file.ome.tif, or a folder for <name>_<model>.ome.tif"
+    )
+    parser.add_argument("--tile", type=int, metavar="N", help="side of a tile in pixels")
+    parser.add_argument("--engine", default="auto", help="auto, torch or openvino")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--intensity",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="grey levels of black and of the brightest the detector can tell, e.g. 0 4095 for 12 bit",
+    )
+    add_axes(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results; never an input")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each event")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Restore each image to a file of its own, tile by tile."""
+    from napari_cellrestore.model import load_model
+
+    paths = expand(options.paths)
+    model = load_model(options.model)
+    targets = _targets(paths, options.out, model.card.name)
+    return each(options, paths, lambda path: _restore_file(options, path, targets[path], model))
+
+
+def _restore_file(options: argparse.Namespace, path: str, target: Path, model: Model) -> None:
+    from napari_cellrestore.files import open_stack, write_tiff
+    from napari_cellrestore.restore import plan_restoration, restore_stack
+
+    _check_target(Path(path), target, options.overwrite)
+    stack = open_stack(path, axes=options.axes)
+    plan = plan_restoration(
+        stack, model, tile=options.tile, engine=options.engine, device=options.device, intensity=options.intensity
+    )
+    _say_plan(options, path, target, plan)
+    if options.dry_run:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _progress(options, plan.n_tiles) as count:
+        write_tiff(target, _counted(restore_stack(stack, model, plan), count), overwrite=options.overwrite)
+    if options.json:
+        print_json({"event": "written", "path": path, "out": str(target)})
+    else:
+        print(f"written    {target}", flush=True)
+
+
+# --- where results go --------------------------------------------------------------------------------------
+
+
+def _targets(paths: Sequence[str], out: Path, model: str) -> dict[str, Path]:
+    """Return the file for the result of each path."""
+    if out.suffix.lower() in TIFF_SUFFIXES and not out.is_dir():
+        if len(paths) > 1:
+            raise ValueError(f"--out {out} is one file for {len(paths)} images: give a folder")
+        return {paths[0]: out}
+    if out.is_file():
+        raise ValueError(f"--out {out} is a file and does not end in .tif: give another name, or a folder")
+    targets = {path: out / f"{stem(path)}_{model}.ome.tif" for path in paths}
+    target, times = Counter(targets.values()).most_common(1)[0]
+    if times > 1:
+        both = ", ".join(path for path in targets if targets[path] == target)
+        raise ValueError(f"{both}: the results would all be {target}; restore them into folders of their own")
+    return targets
+
+
+def _check_target(path: Path, target: Path, overwrite: bool) -> None:
+    """Raise ValueError where writing would lose a file or add to the input; asked before anything is computed."""
+    if path.resolve() in (target.resolve(), target.parent.resolve()):
+        raise ValueError(f"the result {target} would be the input, or lie in it; give another --out")
+    if target.exists() and path.exists() and target.samefile(path):
+        raise ValueError(f"the result {target} is the input under another name; give another --out")
+    if target.exists() and not overwrite:
+        raise ValueError(f"the result {target} exists already; give another --out, or --overwrite")
+
+
+# --- what is said ------------------------------------------------------------------------------------------
+
+
+def _say_plan(options: argparse.Namespace, path: str, target: Path, plan: Plan) -> None:
+    if options.json:
+        print_json({"event": "plan", "path": path, "out": str(target), "plan": plan.model_dump(mode="json")})
+    else:
+        print(f"from       {path}\nto         {target}\n{plan.model_copy(update={'warnings': ()})}", flush=True)
+    for text in plan.warnings:
+        mind(f"{path}: {text}" if len(options.paths) > 1 else text)
+
+
+@contextmanager
+def _progress(options: argparse.Namespace, tiles: int) -> Iterator[Count]:
+    """Give what is called after each tile, from any thread."""
+    from tqdm import tqdm
+
+    lock, done = Lock(), 0
+
+    def count() -> None:
+        nonlocal done
+        with lock:
+            done += 1
+            bar.update()
+            if options.json:
+                print_json({"event": "tile", "done": done, "of": tiles})
+
+    with tqdm(total=tiles, unit="tile", disable=options.json or None) as bar:  # None: only where a person looks
+        yield count
+
+
+def _counted(stack: ImageStack, count: Count) -> ImageStack:
+    """Return the stack such that every tile of it that is computed is counted."""
+    import dask.array as da
+
+    data = da.asarray(stack.data)
+    passed_on = data.map_blocks(
+        partial(_pass_on, count=count), dtype=data.dtype, meta=data._meta, name=f"counted-{uuid4().hex}"
+    )
+    return stack.replace(data=passed_on)
+
+
+def _pass_on(tile: np.ndarray, count: Count) -> np.ndarray:
+    count()
+    return tile

@@ -1,0 +1,209 @@
+"""The Restore widget and the layer that fills in as one looks, in a real viewer."""
+
+from __future__ import annotations
+
+import time
+
+import dask.array as da
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_cellrestore.files import open_stack
+from napari_cellrestore.gui.layers import layer_data
+from napari_cellrestore.gui.live import LiveRestoration
+from napari_cellrestore.gui.restore_widget import RestoreWidget
+from napari_cellrestore.model import load_model
+from napari_cellrestore.restore import plan_restoration, restore
+from napari_cellrestore.stack import ImageStack
+
+pytestmark = pytest.mark.gui
+
+
+def smear(shape, seed=0):
+    return np.random.default_rng(seed).integers(60, 230, shape).astype(np.uint8)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1100, 800)
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = RestoreWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    yield widget
+    widget._stop()
+
+
+def add(viewer, stack):
+    ((data, options, _),) = layer_data(stack)
+    return viewer.add_image(data, **options)
+
+
+def wait_for_tiles(qtbot, widget, count):
+    qtbot.waitUntil(lambda: widget._live.n_finished >= count and not widget._live.pending, timeout=30_000)
+
+
+def test_apply_restores_what_is_seen_and_keeps_the_calibration(viewer, widget, qtbot):
+    stack = ImageStack(smear((3, 90, 120, 3)), "ZYXS", pixel_um=0.1, z_um=[0, 0.4, 0.8], source="smear.tif")
+    source = add(viewer, stack)
+    viewer.dims.set_current_step(0, 2)
+    widget.apply()
+    result = viewer.layers["smear restored"]
+    np.testing.assert_allclose(result.scale, source.scale)
+    assert [str(unit) for unit in result.units] == [str(unit) for unit in source.units]
+    assert result.axis_labels == source.axis_labels
+    assert "pixels are computed, not recorded" in result.metadata["cellrestore"]["provenance"]["generated"]
+    qtbot.waitUntil(lambda: (2, 0, 0) in widget._live._tiles, timeout=30_000)
+    exact = restore(stack, load_model("deblur-fast")).compute()
+    qtbot.waitUntil(lambda: np.array_equal(np.asarray(result.data[0][2]), exact[2]), timeout=5_000)
+    assert (1, 0, 0) not in widget._live._tiles  # nobody looked there
+    np.testing.assert_array_equal(np.asarray(result.data[0]), exact)  # as an array: never a mixture
+
+
+def test_saving_gives_the_numbers_shown(viewer, widget, qtbot, tmp_path):
+    add(viewer, ImageStack(smear((2, 70, 80, 3)), "ZYXS", pixel_um=0.1, z_um=[0, 0.5], source="smear.tif"))
+    widget.apply()
+    wait_for_tiles(qtbot, widget, 1)
+    path = tmp_path / "restored.ome.tif"
+    widget.save(path)
+    qtbot.waitUntil(lambda: path.exists() and not widget._saving.running, timeout=30_000)
+    saved = open_stack(path)
+    np.testing.assert_array_equal(np.asarray(saved.data), np.asarray(widget._result.data[0]))
+    for key, tile in widget._live._tiles.items():
+        np.testing.assert_array_equal(np.asarray(saved.data[key[0]]), tile[0])
+    assert (saved.pixel_um, saved.z_um.tolist()) == (0.1, [0, 0.5])
+    assert saved.provenance["weights_sha256"] == load_model("deblur-fast").card.weights_sha256
+
+
+def test_only_tiles_in_view_are_computed(viewer, widget, qtbot):
+    add(viewer, ImageStack(smear((3000, 3000, 3)), "YXS", pixel_um=0.1))
+    viewer.scene.camera.zoom = 20  # pixels of screen per um: about 50 x 40 um in view
+    widget.apply()
+    qtbot.wait(300)
+    wait_for_tiles(qtbot, widget, 1)
+    n_seen = widget._live.n_finished
+    assert 1 <= n_seen <= 9
+    assert widget._live.plan.n_tiles == 36
+    middle = (2, 2)
+    assert middle in widget._live._tiles
+    tile = widget._live._tiles[middle]
+    widget._draw()
+    qtbot.wait(300)
+    assert widget._live._tiles[middle] is tile  # not computed again
+
+
+def test_the_window_stays_alive_while_it_fills(viewer, widget, qtbot):
+    """The widget asks for nothing in the GUI thread: the event loop turns while tiles are computed.
+
+    The time itself is a benchmark's; here it must turn far more often than once a tile.
+    """
+    add(viewer, ImageStack(smear((1200, 1600, 3)), "YXS", pixel_um=0.1))
+    widget.apply()
+    turns = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: turns.append(time.monotonic()))
+    timer.start(5)
+    wait_for_tiles(qtbot, widget, widget._live.plan.n_tiles)
+    timer.stop()
+    assert len(turns) > 3 * widget._live.plan.n_tiles
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_grey_images_of_every_type(viewer, widget, qtbot, dtype):
+    image = (smear((64, 64)) / 255 * (1 if dtype == np.float32 else np.iinfo(dtype).max)).astype(dtype)
+    layer = viewer.add_image(image, name="grey", colormap="green", contrast_limits=(0, image.max() / 2))
+    widget.apply()
+    result = viewer.layers["grey restored"]
+    wait_for_tiles(qtbot, widget, 1)
+    assert result.dtype == dtype
+    assert result.colormap.name == "green"
+    assert list(result.contrast_limits) == list(layer.contrast_limits)
+    assert "Mind:" in widget.plan_text.text()
+
+
+def test_odd_orders(viewer, widget, qtbot):
+    """Nothing to restore, apply twice, the result removed, the source removed, the widget closed."""
+    assert widget.is_empty
+    widget.apply()
+    widget._ask_and_save()
+    add(viewer, ImageStack(smear((64, 64, 3)), "YXS", source="first.tif"))
+    assert not widget.is_empty
+    assert not widget.save_button.isEnabled()
+    widget.apply()
+    first = widget._result
+    widget.apply()
+    assert first not in viewer.layers
+    assert [layer.name for layer in viewer.layers] == ["first", "first restored"]
+    viewer.layers.remove(widget._result)
+    assert not widget.save_button.isEnabled()
+    widget.apply()
+    viewer.layers.remove("first")
+    assert widget.is_empty
+    viewer.layers.clear()
+    add(viewer, ImageStack(smear((40, 64, 3)), "YXS", source="second.tif"))
+    widget.apply()
+    wait_for_tiles(qtbot, widget, 1)
+
+
+def test_the_restored_layer_is_not_offered_as_input(viewer, widget):
+    add(viewer, ImageStack(smear((64, 64, 3)), "YXS", source="first.tif"))
+    widget.apply()
+    offered = [widget.layer_choice.itemText(row) for row in range(widget.layer_choice.count())]
+    assert offered == ["first"]
+
+
+def test_what_cannot_be_restored_is_said_in_the_widget(viewer, widget):
+    viewer.add_image(np.zeros((2, 2, 2, 2, 20, 20)), name="six axes")
+    assert "a layer of 6 axes" in widget.plan_text.text()
+    assert not widget.apply_button.isEnabled()
+
+
+def test_an_error_in_a_tile_is_said_once(viewer, widget, qtbot, monkeypatch):
+    def broken(_block):
+        raise ValueError("smear.tif: page 3 is cut off")
+
+    data = da.from_array(smear((64, 64, 3)), chunks=(64, 64, 3))
+    stack = ImageStack(data, "YXS")
+    live = LiveRestoration(stack, load_model("deblur-fast"), plan_restoration(stack, "deblur-fast"))
+    live._exact = data.map_blocks(broken, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    with qtbot.waitSignal(live.failed, timeout=10_000) as said:
+        np.asarray(live.levels[0][:, :])
+    assert said.args == ["smear.tif: page 3 is cut off"]
+    assert live.pending == 0
+    live.stop()
+
+
+# --- the levels as arrays -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rgb", [True, False])
+def test_parts_of_levels_are_parts_of_the_image(qapp, rgb):
+    data = smear((3, 70, 95, 3) if rgb else (3, 70, 95))
+    stack = ImageStack(data, "ZYXS" if rgb else "ZYX", z_um=[0, 1, 2])
+    live = LiveRestoration(stack, load_model("deblur-fast"), plan_restoration(stack, "deblur-fast", tile=32))
+    live._want = lambda keys: None  # nothing is computed here
+    dimmed = (data * live.DIMMED).astype(np.uint8)
+    keys = [(1,), (slice(1, 3), slice(10, 30), slice(5, 60)), (-1, 3, slice(None, None, 7)), (0, slice(2, 60, 3), 4)]
+    for key in keys:
+        np.testing.assert_array_equal(np.asarray(live.levels[0][key]), dimmed[key])
+        np.testing.assert_array_equal(np.asarray(live.levels[1][key]), dimmed[:, ::2, ::2][key])
+    whole_view = live.levels[0][:, 10:40, 20:60]
+    np.testing.assert_array_equal(np.asarray(whole_view[2]), dimmed[2, 10:40, 20:60])
+    # finished tiles take the place of the dimmed input, on every level
+    exact = restore(stack, load_model("deblur-fast"), live.plan).compute()
+    for key in [(1, 0, 1), (1, 1, 0)]:
+        live._tiles[key] = live._compute(key)
+        rows, columns = (slice(*edges[i : i + 2]) for edges, i in zip(live._edges, key[1:], strict=True))
+        dimmed[1, rows, columns] = exact[1, rows, columns]
+    np.testing.assert_array_equal(np.asarray(live.levels[0][1]), dimmed[1])
+    np.testing.assert_array_equal(np.asarray(live.levels[1][1]), dimmed[1, ::2, ::2])
+    np.testing.assert_array_equal(np.asarray(live.levels[0][1, 5:50, 20:70]), dimmed[1, 5:50, 20:70])
+    np.testing.assert_array_equal(live.finished().compute(), exact)
+    live.stop()
+    QApplication.processEvents()
