@@ -113,7 +113,6 @@ def plan_restoration(
     colours = _colours(stack, card)
     sample = _sample(stack)
     few = _thinned(sample, stack)
-    notes = [*stack.notes] if isinstance(image_or_stack, ImageStack) else []
     low, high, said = _intensity(stack, sample, intensity)
     engine, device, precision = choose(engine, device, precision)
     halo = round_up(card.halo_px, card.stride)
@@ -137,7 +136,7 @@ def plan_restoration(
         device=device,
         precision=precision,
         memory_bytes=_activation_bytes(model.network, card) * (max(rows) + 2 * halo) * (max(columns) + 2 * halo),
-        warnings=tuple(notes + checks),
+        warnings=tuple(checks),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
 
@@ -334,7 +333,7 @@ def _intensity(
         high,
         [
             f"the full scale of {dtype} is not stated: {seen} reaches from {least:g} to {most:g}, so {low:g} to {high:g} was "
-            "taken; give intensity to change it"
+            "taken; state the full scale (intensity) to change it"
         ],
     )
 

@@ -127,6 +127,22 @@ def test_grey_images_of_every_type(viewer, widget, qtbot, dtype):
     assert "Mind:" in widget.plan_text.text()
 
 
+def test_the_range_of_grey_levels_can_be_given(viewer, widget):
+    viewer.add_image(np.full((64, 64), 3000, np.uint16), name="twelve bit")
+    assert widget._decided[2].intensity == (0, 4095)
+    assert widget.white_edit.placeholderText() == "4095"
+    widget.white_edit.setText("5000")
+    widget.white_edit.editingFinished.emit()
+    assert widget._decided[2].intensity == (0, 5000)
+    widget.black_edit.setText("6000")
+    widget.black_edit.editingFinished.emit()
+    assert "intensity is (6000.0, 5000.0): give (black, full scale)" in widget.plan_text.text()
+    assert not widget.apply_button.isEnabled()
+    viewer.add_image(np.full((64, 64), 100, np.uint8), name="eight bit")
+    widget.layer_choice.choose(viewer.layers["eight bit"])
+    assert widget._decided[2].intensity == (0, 255)
+
+
 def test_odd_orders(viewer, widget, qtbot):
     """Nothing to restore, apply twice, the result removed, the source removed, the widget closed."""
     assert widget.is_empty

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QLabel, QPushBut
 
 from napari_cellrestore.focus import sharpest
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import LayerChoice
-from napari_cellrestore.gui.current import plane_index
+from napari_cellrestore.gui.choice import LayerChoice, LayersWatch
+from napari_cellrestore.gui.current import plane_index, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.report import make_report
@@ -65,11 +65,14 @@ class ReportWidget(Panel):
         self._writing.finished.connect(self._show)
         for choice in (self.input_choice, self.restored_choice, self.reference_choice):
             choice.changed.connect(self._show)
+        LayersWatch(napari_viewer, self).changed.connect(self._show)
         self.sharpest_box.toggled.connect(self._show)
         self.write_button.clicked.connect(self._ask_and_write)
         self._show()
 
     def _show(self, *_: object) -> None:
+        if self.input_choice.layer is self.restored_choice.layer:
+            self._choose_generated()
         original, restored = self.input_choice.layer, self.restored_choice.layer
         self.show_content(original is not None)
         has_planes = original is not None and original.ndim > 2
@@ -81,6 +84,16 @@ class ReportWidget(Panel):
             self.status.setText("Choose the input and what was made of it: two different layers.")
         elif self.status.text() in ("Writing…", "Choose the input and what was made of it: two different layers."):
             self.status.setText("")
+
+    def _choose_generated(self) -> None:
+        """Choose the topmost layer that says it was restored, and of the others the topmost as its input."""
+        images = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image)]
+        generated = [layer for layer in images if "generated" in provenance_of(layer)]
+        others = [layer for layer in images if layer not in generated]
+        for choice, layers in ((self.restored_choice, generated), (self.input_choice, others)):
+            if layers:
+                choice.refresh()  # the other choice may have heard of a new layer first
+                choice.choose(layers[0])
 
     def _ask_and_write(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, "Folder of the report (will be made)", "restoration report")

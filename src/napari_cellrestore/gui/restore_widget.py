@@ -11,12 +11,14 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -57,8 +59,10 @@ class RestoreWidget(Panel):
         self._poll.setInterval(200)
         self._poll.timeout.connect(self._show_progress)
         Connections(self).connect(napari_viewer.layers.events.removed, self._on_removed)
-        self.layer_choice.changed.connect(self._decide)
+        self.layer_choice.changed.connect(self._on_layer)
         self.model_choice.currentIndexChanged.connect(self._decide)
+        for edit in (self.black_edit, self.white_edit):
+            edit.editingFinished.connect(self._decide)
         self.apply_button.clicked.connect(self.apply)
         self.save_button.clicked.connect(self._ask_and_save)
         self.closed.connect(self._stop)
@@ -79,9 +83,17 @@ class RestoreWidget(Panel):
         about = QCollapsible("About the model")
         about.addWidget(self.about)
 
+        self.black_edit, self.white_edit = QLineEdit(), QLineEdit()
+        levels = QHBoxLayout()
+        for edit, tip in ((self.black_edit, "Level of no light"), (self.white_edit, "Highest level of the detector")):
+            edit.setValidator(QDoubleValidator(edit))
+            edit.setToolTip(f"{tip}; left empty, it is known from the type of the pixels or taken from the image")
+            levels.addWidget(edit)
+        levels.insertWidget(1, QLabel("to"))
         form = QFormLayout()
         form.addRow("Image", self.layer_choice)
         form.addRow("Model", self.model_choice)
+        form.addRow("Grey levels", levels)
         buttons = QHBoxLayout()
         buttons.addWidget(self.apply_button)
         buttons.addWidget(self.save_button)
@@ -98,6 +110,12 @@ class RestoreWidget(Panel):
 
     # --- deciding ------------------------------------------------------------------------------------------
 
+    def _on_layer(self) -> None:
+        """Forget the range of another image."""
+        self.black_edit.clear()
+        self.white_edit.clear()
+        self._decide()
+
     def _decide(self, _index: int = 0) -> None:
         """Plan the restoration of the chosen layer and show it, or why it cannot be."""
         layer, card = self.layer_choice.layer, self._cards.get(self.model_choice.currentText())
@@ -107,14 +125,24 @@ class RestoreWidget(Panel):
             self.about.setText(describe(card))
             try:
                 stack, model = stack_from_layer(layer), load_model(card.name)
-                self._decided = stack, model, plan_restoration(stack, model)
-                self.plan_text.setText(explain(self._decided[2], warning_colour(self._viewer)))
+                plan = plan_restoration(stack, model, intensity=self._intensity())
+                self._decided = stack, model, plan
+                self.plan_text.setText(explain(plan, warning_colour(self._viewer)))
+                self.black_edit.setPlaceholderText(f"{plan.intensity[0]:g}")
+                self.white_edit.setPlaceholderText(f"{plan.intensity[1]:g}")
             except (ValueError, TypeError) as error:
                 self.plan_text.setText(escape(str(error)))
         elif card is None:
             self.plan_text.setText("No model for this task is installed: train one, or copy its folder; see the docs.")
         self.apply_button.setEnabled(self._decided is not None)
         self._show_progress()
+
+    def _intensity(self) -> tuple[float, float] | None:
+        """Return the range that the user gave; what is left empty as it was proposed."""
+        if not (self.black_edit.text() or self.white_edit.text()):
+            return None
+        low, high = (edit.text() or edit.placeholderText() or "nan" for edit in (self.black_edit, self.white_edit))
+        return float(low.replace(",", ".")), float(high.replace(",", "."))
 
     # --- applying ------------------------------------------------------------------------------------------
 
