@@ -143,7 +143,7 @@ class LayerChecks(QListWidget):
         Returns what is written behind the name of a layer, or "". Layers with a mark are checked when they come.
     """
 
-    #: Other layers are checked, or one has another name.
+    #: Other layers are offered or checked, or one that is checked has another name.
     changed = Signal()
 
     def __init__(self, viewer: ViewerModel, accepts: Accepts, mark: Callable[[Layer], str]) -> None:
@@ -152,7 +152,7 @@ class LayerChecks(QListWidget):
         self._offered: list[Layer] = []
         self._seen: list[Layer] = []
         self.layers: list[Any] = []
-        self._said: list[tuple[int, str]] = []
+        self._said: tuple[list[int], list[tuple[int, str]]] = [], []
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.refresh()
@@ -199,7 +199,7 @@ class LayerChecks(QListWidget):
         self.setStyleSheet(check_box_style(self._viewer))
 
     def _tell(self) -> None:
-        said = [(id(layer), layer.name) for layer in self.layers]
+        said = [id(layer) for layer in self._offered], [(id(layer), layer.name) for layer in self.layers]
         if said != self._said:
             self._said = said
             self.changed.emit()

@@ -30,7 +30,16 @@ from qtpy.QtWidgets import (
 
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChecks, LayerChoice
-from napari_cellrestore.gui.current import lazy_plane, made_from, plane_index, plane_place, provenance_of, put_layer
+from napari_cellrestore.gui.current import (
+    full_resolution,
+    lazy_plane,
+    made_from,
+    plane_index,
+    plane_place,
+    provenance_of,
+    put_layer,
+    show_scale,
+)
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.regions import mask_px
@@ -137,11 +146,8 @@ class CompareWidget(Panel):
     def _is_candidate(self, layer: Layer) -> bool:
         return is_comparable(layer) and layer is not self.reference.layer
 
-    def _size(self, layer: Image) -> tuple[int, ...]:
-        return tuple(lazy_plane(self._viewer, layer).shape)
-
     def _fits(self, layer: Image) -> bool:
-        return self._size(layer) == self._size(self.reference.layer)
+        return _size(layer) == _size(self.reference.layer)
 
     def _on_reference(self) -> None:
         """Turn to another reference; the one before becomes a candidate."""
@@ -195,7 +201,7 @@ class CompareWidget(Panel):
         for layer in self.candidates.layers:
             if layer not in fitting:
                 said.append(
-                    f"{layer.name} is {_shape(self._size(layer))}, {reference.name} is {_shape(self._size(reference))}: "
+                    f"{layer.name} is {_shape(_size(layer))}, {reference.name} is {_shape(_size(reference))}: "
                     "only images of one shape can be compared."
                 )
         if any(layer.ndim > 2 for layer in (*fitting, *([reference] if fitting else []))):
@@ -208,14 +214,13 @@ class CompareWidget(Panel):
             self._values[key] = value
             self._show_table()
         else:
-            self._show_maps(key, value)
+            self._show_maps(key, *value)
 
     # --- maps ------------------------------------------------------------------------------------------------
 
-    def _show_maps(self, kind: str, pixels: dict[int, np.ndarray]) -> None:
-        """Add or renew a layer for each candidate, all new ones in one contrast."""
+    def _show_maps(self, kind: str, pixels: dict[int, np.ndarray], top: float) -> None:
+        """Add or renew a layer for each candidate, all new ones in one contrast, that ends at ``top``."""
         reference = self.reference.layer
-        top = max(float(np.nanpercentile(np.abs(values), SHOWN_PERCENT)) for values in pixels.values()) or 1.0
         look = {"colormap": DIVERGING, "contrast_limits": (-top, top)}
         sign = "−"
         if kind == FPW:
@@ -232,11 +237,10 @@ class CompareWidget(Panel):
                 name = f"{kind}: {layer.name} {sign} {reference.name}"
                 layers.append(put_layer(self._viewer, data, {**options, **plane_place(layer), **look, "name": name}))
         if layers[-1] not in self._maps[kind]:
-            bar = layers[-1].colorbar
-            bar.size, bar.font_size, bar.visible = (12, 90), 8, True
+            show_scale(layers[-1])
         self._put_maps(kind, layers)
         if self._beside is not None:
-            self._viewer.reset_view()
+            self._beside.add(layers)
 
     def _put_maps(self, kind: str, layers: list[Image]) -> None:
         """Keep these layers of a kind of map, and take those of before from the list."""
@@ -276,7 +280,7 @@ class CompareWidget(Panel):
         columns = self._columns()
         self.table.setColumnCount(len(columns))
         for column, (key, layer) in enumerate(columns):
-            head = QTableWidgetItem(f"{_short(layer.name)} ✦" if generated(layer) else _short(layer.name))
+            head = QTableWidgetItem(f"✦ {_short(layer.name)}" if generated(layer) else _short(layer.name))
             role = (
                 "The reference" if key == 0 else (generated(layer) and provenance_of(layer)["generated"]) or "Candidate"
             )
@@ -339,6 +343,12 @@ class SideBySide:
         self._grid.shape, self._grid.stride, self._grid.enabled = (-1, -1), 1, True
         viewer.reset_view()
 
+    def add(self, layers: Sequence[Image]) -> None:
+        """Show more layers, in further cells."""
+        for layer in layers:
+            layer.name_overlay.visible = True
+        self._viewer.reset_view()
+
     def undo(self) -> None:
         """Put back grid, contrast, visibility and view."""
         if len(self._grey) > 1:
@@ -363,8 +373,9 @@ def compare(
     data_range: float | None,
     mask: np.ndarray | None,
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield ("map", kind, {key: pixels}) of the kinds asked for, then ("metric", (key, name), value or reason).
+    """Yield the maps asked for, then the metrics.
 
+    ``("map", kind, ({key: pixels}, end of the contrast))`` and ``("metric", (key, name), value or why there is none)``.
     ``planes`` are the candidates by a key other than 0, which is the reference's.
     """
     reference = np.asarray(reference)
@@ -375,7 +386,9 @@ def compare(
             return
     for kind in maps:
         of = {DIFFERENCE: _mean_difference, FPW: fpw_map}[kind]
-        yield "map", kind, {key: of(reference, plane) for key, plane in read.items()}
+        pixels = {key: of(reference, plane) for key, plane in read.items()}
+        tops = [float(np.nanpercentile(np.abs(values), SHOWN_PERCENT)) for values in pixels.values()]
+        yield "map", kind, (pixels, max(tops) or 1.0)
     for name, metric in METRICS.items():
         for key, plane in {0: reference, **read}.items():
             if metric.needs_reference and key == 0:
@@ -422,8 +435,12 @@ def _table() -> QTableWidget:
     return table
 
 
+def _size(layer: Image) -> tuple[int, ...]:
+    return tuple(full_resolution(layer).shape[layer.ndim - 2 :])
+
+
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:12]}…{name[-10:]}"
+    return name if len(name) <= 22 else f"{name[:10]}…{name[-10:]}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

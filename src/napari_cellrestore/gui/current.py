@@ -84,3 +84,9 @@ def put_layer(viewer: ViewerModel, data: Any, options: dict[str, Any]) -> Image:
     made = viewer.add_image(data, **options)
     viewer.layers.selection.active = active
     return made
+
+
+def show_scale(layer: Image) -> None:
+    """Show a small colour bar of a layer in the canvas."""
+    bar = layer.colorbar
+    bar.size, bar.font_size, bar.position, bar.visible = (12, 90), 8, "bottom_right", True

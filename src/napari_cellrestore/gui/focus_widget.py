@@ -27,7 +27,7 @@ from napari_cellrestore.focus import MEASURES, FocusCurve, all_in_focus, focus_c
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.calibration_box import CalibrationBox
 from napari_cellrestore.gui.choice import Connections, LayerChoice
-from napari_cellrestore.gui.current import go_to_plane, made_from, plane_index, plane_place, put_layer
+from napari_cellrestore.gui.current import go_to_plane, made_from, plane_index, plane_place, put_layer, show_scale
 from napari_cellrestore.gui.layers import LABELS, layer_data, stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.plot import CurvePlot
@@ -54,11 +54,13 @@ class FocusWidget(Panel):
         self._known: dict[Bounds | None, FocusCurve | str] = {}
         self._regions: list[Region] = []
         self._planes: WatchedPlanes | None = None
+        self._place: tuple[int, ...] = ()  # along other axes than Z
         self._build()
 
         self._layer_events, self._shape_events = Connections(self), Connections(self)
         self._curves, self._maps = Background(self), Background(self)
         self._curves.came.connect(self._on_curve)
+        self._curves.failed.connect(self._show_status)
         self._curves.finished.connect(self._show)
         self._maps.came.connect(self._on_map)
         self._maps.failed.connect(self._show_status)
@@ -158,12 +160,17 @@ class FocusWidget(Panel):
 
     def _reload(self, _event: object = None) -> None:
         """Read anew what the layer is."""
-        self._stack = None if self.layer is None else stack_from_layer(self.layer)
+        problem = ""
+        try:
+            self._stack = None if self.layer is None else stack_from_layer(self.layer)
+        except ValueError as error:
+            self._stack, problem = None, str(error)
         if self._stack is not None:
             self.calibration.show_stack(self._stack)
             self.notes.setText("<br>".join(f"• {note}" for note in self._stack.notes))
             self.notes.setVisible(bool(self._stack.notes))
         self._restart()
+        self._show_status(problem)
 
     def _restart(self, _index: int = 0) -> None:
         """Forget what was measured; measure soon."""
@@ -227,7 +234,7 @@ class FocusWidget(Panel):
         curves = [(region, curve) for region, curve in measured if isinstance(curve, FocusCurve)]
         unit = "z (µm)" if stack is None or stack.z_um is not None else "plane (z step not known)"
         self.plot.show_curves(
-            [(c.z_um, c.values / np.nanmax(c.values), region.colour, c.peak_um) for region, c in curves], unit
+            [(c.z_um, c.values / (np.nanmax(c.values) or 1), region.colour, c.peak_um) for region, c in curves], unit
         )
         if stack is not None and "Z" not in stack.axes:
             self.said.setText(
@@ -265,7 +272,7 @@ class FocusWidget(Panel):
 
     def _on_step(self, _event: object = None) -> None:
         """Follow the slider; along another axis than Z it leads to another stack."""
-        if self.focus_stack is None:
+        if self._stack is None or "Z" not in self._stack.axes:
             return
         if self._known and self._other_axes() != self._place:
             self._restart()
@@ -350,11 +357,12 @@ class FocusWidget(Panel):
         if step == "all in focus":
             self._add(image, step, **self._display())
         elif step == "focus map":
-            self._add(image, f"{step} ({'µm' if image.provenance['unit'] == 'um' else 'plane'})", colormap="turbo")
+            unit = "µm" if image.provenance["unit"] == "um" else "plane"
+            show_scale(self._add(image, f"{step} ({unit})", colormap="turbo"))
         else:
             self._add(image, step, colormap="gray", contrast_limits=(0, 1), visible=False)
 
-    def _add(self, image: ImageStack, what: str, **options: Any) -> None:
+    def _add(self, image: ImageStack, what: str, **options: Any) -> Image:
         """Add a plane made of the current layer, in its place."""
         assert self._stack is not None
         image = image.replace(
@@ -362,7 +370,7 @@ class FocusWidget(Panel):
         )
         ((data, own, _),) = layer_data(image)
         name = f"{self.layer.name} {what}"
-        put_layer(self._viewer, data, {**own, **plane_place(self.layer), **options, "name": name})
+        return put_layer(self._viewer, data, {**own, **plane_place(self.layer), **options, "name": name})
 
     def _display(self) -> dict[str, Any]:
         """Return the options that show an image as the current layer shows it."""
@@ -483,7 +491,7 @@ def describe(measured: list[tuple[Region, FocusCurve | str]], colours: dict[str,
             minds += _mind(region.name, curve, colours["warning"])
             continue
         unit = "µm" if curve.z_unit == "um" else "planes"
-        peak, low, high = _numbers(curve.peak_um, *curve.width_um, step=np.median(np.abs(np.diff(curve.z_um))))
+        peak, low, high = _numbers(curve.peak_um, *curve.width_um, z=curve.z_um)
         name = f"<span style='color:{region.colour or colours['text']}'>●</span> {region.name}"
         link = f"<a style='color:{colours['text']}' href='{curve.peak_index}'>plane {curve.peak_index}</a>"
         rows += "<tr>" + "".join(f"<td>{cell}</td>" for cell in (name, link, peak, f"−{low} / +{high}")) + "</tr>"
@@ -505,7 +513,8 @@ def explain(flag: str, curve: FocusCurve) -> str:
         "flat": "no plane is sharper than the others; the field may be empty, or all of it out of focus",
         "peak at edge": f"the sharpest plane is the {'first' if curve.peak_index == 0 else 'last'} one recorded; focus "
         "may lie beyond",
-        "jagged": "several planes come near the maximum; cells at different heights, or noise: draw a region around one",
+        "jagged": "several planes come near the maximum; cells at different heights, or noise: draw a region around "
+        "one",
         "contrast minimum at focus": f"contrast has a dip at {curve.minimum_um or 0:.2g} {unit}; unstained cells "
         "are hardly seen in focus, which is then there and not at the maximum",
     }
@@ -514,9 +523,10 @@ def explain(flag: str, curve: FocusCurve) -> str:
     return words.get(flag, flag)
 
 
-def _numbers(*values: float, step: float) -> list[str]:
-    """Return positions with the digits that planes of this distance tell; NaN was not reached."""
-    digits = 1 if not step > 0 else int(np.clip(1 - np.floor(np.log10(step)), 0, 6))
+def _numbers(*values: float, z: np.ndarray) -> list[str]:
+    """Return positions with the digits that the distance of the planes tells; NaN was not reached."""
+    step = np.median(np.abs(np.diff(z))) if len(z) > 1 else 1.0
+    digits = int(np.clip(1 - np.floor(np.log10(step)), 0, 6))
     return ["?" if np.isnan(v) else f"{round(v, digits) + 0:.{digits}f}".replace("-", "−") for v in values]
 
 
