@@ -104,13 +104,17 @@ def _write_model(options: argparse.Namespace, recipe: Recipe, splits: dict[str, 
     )
     held_out = []
     for name, split in splits.items():
-        print(f"measuring on {len(split.test)} held-out images of {name}", flush=True)
+        _say(options, f"measuring on {len(split.test)} held-out images of {name}", measuring=name, images=len(split.test))
         table = score_held_out(split.test, {card.name: model_method(Model(network, card, target))}, recipe.pairs)
         tables = [table.by_level(method).as_dict() for method in ("input", card.name)]
         held_out.append({**summary(table, card.name, name), "by_level": tables, "metrics": list(METRICS)})
     card = card.model_copy(update={"held_out": held_out, "limits": _limits(held_out)})
     model = save_model(target, network, card)
-    print(f"{model.label} in {target}")
+    _say(options, f"{model.label} in {target}", model=model.card.name, folder=str(target))
+
+
+def _say(options: argparse.Namespace, text: str, **event: object) -> None:
+    print(json.dumps(event) if options.json else text, flush=True)
 
 
 def _describe_split(name: str, split: Split) -> str:

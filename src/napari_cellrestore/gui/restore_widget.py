@@ -163,8 +163,8 @@ class RestoreWidget(Panel):
         self._show_progress()
 
     def _draw(self) -> None:
-        if self._result is not None:
-            self._result.refresh(extent=False, highlight=False)
+        if self._result is not None and self._live is not None:
+            self._result.refresh(extent=False, highlight=False, thumbnail=not self._live.pending)
 
     def _drop_result(self) -> None:
         self._stop()
