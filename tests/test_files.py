@@ -116,7 +116,7 @@ def test_ambiguous_files_say_what_they_were_taken_for(real_data, name, axes, not
     stack = open_stack(path)
     assert stack.axes == axes
     assert stack.notes[0].startswith(note)
-    assert "change with axes=" in stack.notes[0]
+    assert "change it by naming the axes" in stack.notes[0]
     again = open_stack(path, axes=changed)
     assert again.axes == changed
     order = [1, 2, 0] if changed == "YXS" else [0, 1, 2]

@@ -280,7 +280,7 @@ def test_what_was_decided_about_axes_is_told(viewer, said, tmp_path):
         (
             "info",
             "pages.tif: 4 pages without stated meaning were taken as depth (Z); they may be something else, "
-            "or colours (C): change with axes=...",
+            "or colours (C): change it by naming the axes",
         )
     ]
 

@@ -103,10 +103,10 @@ def settle(letters: str, shape: Sequence[int], lit: bool, name: str) -> tuple[st
             hint = ", or colours (C)" if shape[i] in (3, 4) and settled[i] != "C" else ""
             notes.append(
                 f"{shape[i]} pages without stated meaning were taken as {taken}; they may be something else{hint}: "
-                "change with axes=..."
+                "change it by naming the axes"
             )
     if "?" in settled:
-        raise FileError(f"{name}: {len(shape)} axes, too many of unknown meaning; name them with axes=...")
+        raise FileError(f"{name}: {len(shape)} axes, too many of unknown meaning; name the axes")
     return "".join(settled), notes[::-1]
 
 

@@ -300,7 +300,12 @@ class CompareWidget(Panel):
         return item
 
     def _best(self, name: str) -> list[int]:
-        """Return the candidates that have the best value of a metric, where there are several to choose from."""
+        """Return the candidates that have the best value of a metric, where there are several to choose from.
+
+        Of a metric without a reference none is best: noise raises sharpness, blur lowers the variation.
+        """
+        if not METRICS[name].needs_reference:
+            return []
         values = {key: v for (key, of), v in self._values.items() if of == name and key and isinstance(v, float)}
         if len(values) < 2:
             return []
@@ -421,7 +426,7 @@ def generated(layer: Layer | None) -> str:
 def _table() -> QTableWidget:
     table = QTableWidget(len(METRICS), 0)
     for row, metric in enumerate(METRICS.values()):
-        head = QTableWidgetItem(f"{metric.label} {ARROWS[metric.better]}")
+        head = QTableWidgetItem(f"{metric.label} {ARROWS[metric.better]}" if metric.needs_reference else metric.label)
         head.setToolTip(f"{metric.help} In {metric.unit}." if metric.unit else metric.help)
         table.setVerticalHeaderItem(row, head)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -21,6 +22,7 @@ from napari_cellrestore.gui.choice import LayerChoice, LayersWatch
 from napari_cellrestore.gui.current import plane_index, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.theme import theme_colour
 from napari_cellrestore.report import make_report
 from napari_cellrestore.stack import ImageStack
 
@@ -86,10 +88,11 @@ class ReportWidget(Panel):
             self.status.setText("")
 
     def _choose_generated(self) -> None:
-        """Choose the topmost layer that says it was restored, and of the others the topmost as its input."""
+        """Choose the topmost layer that says it was restored, and as its input the one that it is named after."""
         images = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image)]
         generated = [layer for layer in images if "generated" in provenance_of(layer)]
         others = [layer for layer in images if layer not in generated]
+        others.sort(key=lambda layer: bool(generated) and not generated[0].name.startswith(f"{layer.name} "))
         for choice, layers in ((self.restored_choice, generated), (self.input_choice, others)):
             if layers:
                 choice.refresh()  # the other choice may have heard of a new layer first
@@ -119,7 +122,8 @@ class ReportWidget(Panel):
         self._show()
 
     def _on_written(self, page: Path) -> None:
-        self.status.setText(f"Written: <a href='{QUrl.fromLocalFile(str(page)).toString()}'>{page.parent.name}</a>")
+        link, colour = QUrl.fromLocalFile(str(page)).toString(), theme_colour(self._viewer, "text")
+        self.status.setText(f"Written: <a style='color:{colour}' href='{escape(link)}'>{escape(page.parent.name)}</a>")
 
     def _on_failed(self, said: str) -> None:
         self.status.setText("")
