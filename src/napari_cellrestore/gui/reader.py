@@ -15,7 +15,7 @@ from napari_cellrestore.gui.layers import layer_data
 AnyPath = str | Sequence[str]
 
 #: Words of the notes that the user is told at once: the image may not be what it was taken for.
-TOLD = ("axes=", "images: the first", "cut off")
+TOLD = ("naming the axes", "images: the first", "cut off")
 
 
 def get_reader(path: AnyPath) -> Callable[[AnyPath], list[Any]] | None:
