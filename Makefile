@@ -39,7 +39,7 @@ core:
 	$(BIN)/python -m pytest -m "not gui" -q
 
 gui:
-	$(BIN)/python -m pytest -m gui -q tests/gui
+	$(BIN)/python -m pytest -m gui -q tests/gui tests/test_house.py
 
 examples:
 	$(BIN)/python -m pytest -q tests/run_examples.py

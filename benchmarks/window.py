@@ -26,7 +26,9 @@ from napari_cellrestore.stack import ImageStack
 SHAPE = (1200, 1920, 3)
 
 
-def gaps_ms(start: Callable[[], object], finished: Callable[[], bool], limit_s: float = 60) -> tuple[float, list[float]]:
+def gaps_ms(
+    start: Callable[[], object], finished: Callable[[], bool], limit_s: float = 60
+) -> tuple[float, list[float]]:
     """Return the milliseconds that ``start`` holds the window up, and the gaps until it is finished."""
     begin = time.perf_counter()
     start()

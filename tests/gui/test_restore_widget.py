@@ -98,6 +98,28 @@ def test_only_tiles_in_view_are_computed(viewer, widget, qtbot):
     assert widget._live._tiles[middle] is tile  # not computed again
 
 
+def test_a_whole_image_in_view_loses_its_dimming(viewer, widget, qtbot):
+    """Seen at a coarse level, which napari would read once and keep."""
+    add(viewer, ImageStack(smear((1500, 1500, 3)), "YXS", pixel_um=0.1))
+    widget.apply()
+    result = widget._result
+    qtbot.waitUntil(lambda: result.data_level == 1, timeout=10_000)
+    wait_for_tiles(qtbot, widget, widget._live.plan.n_tiles)
+    exact = np.asarray(widget._live.finished()[::2, ::2])
+    qtbot.waitUntil(lambda: np.array_equal(result._slice.image.raw, exact), timeout=10_000)
+
+
+def test_a_view_of_too_many_tiles_says_so(viewer, widget, qtbot):
+    add(viewer, ImageStack(smear((1500, 1500, 3)), "YXS", pixel_um=0.1))
+    LiveRestoration.TILES_IN_VIEW, before = 4, LiveRestoration.TILES_IN_VIEW
+    try:
+        widget.apply()
+        qtbot.waitUntil(lambda: "zoom in" in widget.status.text(), timeout=10_000)
+        assert widget._live.n_finished == 0
+    finally:
+        LiveRestoration.TILES_IN_VIEW = before
+
+
 def test_the_window_stays_alive_while_it_fills(viewer, widget, qtbot):
     """The widget asks for nothing in the GUI thread: the event loop turns while tiles are computed.
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "go the whole way on the shipped sample, from a focus stack to a report",
     "info": "say what files are, or what this machine offers",
     "focus": "find the sharpest plane of focus stacks",
+    "prepare": "make focus stacks ready for training: one z range, aligned, cut around the cell",
     "restore": "restore images with a model",
     "compare": "measure an image against a reference",
     "train": "train a model by a recipe",

@@ -48,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
 
     _step(2, "its focus curve")
     curve = focus_curve(stack)
-    print(f"      sharpest plane {curve.peak_index} of {stack.n_planes}, focus at {curve.peak_um:+.2f} um")
+    print(
+        f"      sharpest plane {curve.peak_index} of {stack.n_planes}, focus at {round(curve.peak_um, 2) + 0.0:.2f} um"
+    )
 
     index = int(np.argmin(np.abs(np.asarray(stack.z_um) - PLANE_UM)))
     _step(3, f"restoring plane {index}, {PLANE_UM:g} um out of focus")

@@ -131,7 +131,7 @@ HEADER = f"{'sharpest':>8}  {'planes':>6}  {'peak':>12}  {'half width':>18}  sta
 
 def _row(path: str, where: dict[str, int], curve: FocusCurve) -> str:
     unit = "um" if curve.z_unit == "um" else "planes"
-    peak = f"{curve.peak_um:.3f} um" if unit == "um" else f"plane {curve.peak_um:.2f}"
+    peak = f"{round(curve.peak_um, 3) + 0.0:.3f} um" if unit == "um" else f"plane {curve.peak_um:.2f}"
     lower, higher = ("?" if isnan(width) else f"{width:.3g}" for width in curve.width_um)
     doubts = list(curve.flags)
     if curve.minimum_um is not None:

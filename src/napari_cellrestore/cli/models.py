@@ -109,6 +109,8 @@ HELD_OUT = {
     "fpw_of_input": "difference of focus (FPW), as a part of the input's",
     "success_mse": "as good as a sharp plane by MSE (%)",
     "success_fpw": "as good as a sharp plane by FPW (%)",
+    "reach_mse": "as good as the plane 0.4 um out of focus by MSE (%)",
+    "reach_fpw": "as good as the plane 0.4 um out of focus by FPW (%)",
     "worst_mse": "harm by MSE where it does worst (above 0 is harm)",
     "worst_fpw": "harm by FPW where it does worst (above 0 is harm)",
 }

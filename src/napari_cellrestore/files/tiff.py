@@ -263,7 +263,9 @@ def _colours(page: tifffile.TiffPage, letters: str, where: int) -> tuple[str, Se
     if (meant := letters[where]) != "S":
         stored = f"{n} colour samples" if rgb else f"{n} samples a pixel"
         user = letters.replace(meant, "S" if rgb else "C")
-        note = f"{stored} are {AXES[meant]} ({meant}) by the file's own description; change it by naming the axes {user!r}"
+        note = (
+            f"{stored} are {AXES[meant]} ({meant}) by the file's own description; change it by naming the axes {user!r}"
+        )
         return letters, (), [note]
     if rgb:
         return letters, (), [ALPHA_NOTE] if n == 4 else []

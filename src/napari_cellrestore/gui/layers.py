@@ -137,7 +137,7 @@ def stack_from_layer_data(data: Any, options: Mapping[str, Any]) -> ImageStack:
     axes, notes = _axes(data.shape, options)
     length_um = _lengths(axes, options)
     scale = options.get("scale")
-    if "X" not in length_um and scale is not None and not np.allclose(scale, 1):
+    if "X" not in length_um and scale is not None and not np.allclose(np.asarray(scale)[-2:], 1):
         notes.append("the scale of the layer has no unit of length, its pixel size is not known: set its units to um")
     y_um, x_um = length_um.get("Y", (None, 0.0))[0], length_um.get("X", (None, 0.0))[0]
     leds = ours.get("leds")

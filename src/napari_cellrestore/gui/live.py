@@ -58,6 +58,7 @@ class LiveRestoration(QObject):
         self._wanted: list[Key] = []
         self._lock = Lock()
         self._working = False
+        self.view_is_too_large = False
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="restore")
         self._y = stack.axes.index("Y")
         self._edges = [[0, *accumulate(sizes)] for sizes in (plan.rows, plan.columns)]
@@ -129,7 +130,8 @@ class LiveRestoration(QObject):
 
     def _want(self, keys: list[Key]) -> None:
         """Compute these tiles next, from the middle of the view outwards, and forget what was wanted before."""
-        if len(keys) > self.TILES_IN_VIEW:
+        self.view_is_too_large = len(keys) > self.TILES_IN_VIEW
+        if self.view_is_too_large:
             return
         middle = np.mean(keys, axis=0)
         with self._lock:

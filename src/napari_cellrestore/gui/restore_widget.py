@@ -158,6 +158,8 @@ class RestoreWidget(Panel):
         live.changed.connect(self._draw)
         live.failed.connect(show_error)
         self._result = Image(live.levels, **_options(stack, source, provenance(stack, model.card, plan)))
+        # napari keeps the coarsest level of a 2-D pyramid once read; this one changes as tiles come in.
+        self._result._level_materializer = None
         self._viewer.add_layer(self._result)
         self._poll.start()
         self._show_progress()
@@ -215,6 +217,8 @@ class RestoreWidget(Panel):
             self.status.setText("Saving: the remaining tiles are being restored.")
         elif live.pending:
             self.status.setText("Restoring what is in view. Dimmed pixels are the input, not restored yet.")
+        elif live.view_is_too_large:
+            self.status.setText("Too many tiles in view to restore them all: zoom in.")
         elif live.n_finished < live.plan.n_tiles:
             self.status.setText("What is in view is restored. Elsewhere dimmed pixels are the input: move or zoom in.")
         else:

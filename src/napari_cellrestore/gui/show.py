@@ -23,8 +23,8 @@ def main() -> None:
     if options.screenshot is None:
         napari.run()
         return
-    viewer.window.resize(1500, 950)
     viewer.window.show()
+    viewer.window.resize(1500, 950)
     settle(2.0)
     viewer.screenshot(str(options.screenshot), canvas_only=False, flash=False)
     viewer.close()

@@ -1,0 +1,162 @@
+"""Write the tables of the bundled models, from their cards, into README.md and docs/models.md.
+
+Run: python docs/make_model_table.py           writes them
+     python docs/make_model_table.py --check   only says whether they are up to date
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["CELLRESTORE_MODELS"] = os.devnull  # the bundled models only, not those of who runs this
+
+from napari_cellrestore.card import ModelCard
+from napari_cellrestore.model import list_models
+
+DOCS = Path(__file__).parent
+START = "<!-- model table: written by docs/make_model_table.py -->"
+END = "<!-- end of model table -->"
+#: Columns of measured numbers: what a card calls them, by MSE and by FPW, and what they are.
+COLUMNS = {
+    "left": (
+        "{}_of_input",
+        "error (MSE) and [focus difference](COMPARE#the-numbers) (FPW) after restoration, as a part of the input's: mean over "
+        "planes from -1.4 to 1.4 µm",
+    ),
+    "success": (
+        "success_{}",
+        "of images up to 0.8 µm out of focus, those that come as close to the truth as a plane between -0.2 and 0.4 µm of the "
+        "same stack (Olofsson & Wagnström 2019, section 7.1)",
+    ),
+    "reach": (
+        "reach_{}",
+        "of the same images, those that come at least as close to the truth as the worst of these planes",
+    ),
+    "worst harm": (
+        "worst_{}",
+        "at the level where the model does worst, how much further from the truth than its input, in units of the input at "
+        "0.4 µm: above 0 it made images worse there",
+    ),
+}
+#: Metrics of the tables by focus level.
+SHOWN = ("MSE", "SSIM", "FPW")
+
+
+def short(cards: Sequence[ModelCard], compare: str = "compare.md") -> str:
+    """Return one row for each model and set of held-out images, and below it what the columns are."""
+    measured = [said for card in cards for said in card.held_out]
+    columns = [name for name, (key, _) in COLUMNS.items() if any(key.format("mse") in said for said in measured)]
+    header = ["model", "held-out images", *(f"{name}, by MSE / FPW" for name in columns)]
+    words = [f"- *{name.capitalize()}*: {COLUMNS[name][1].replace('COMPARE', compare)}." for name in columns]
+    table = markdown([header, *(row for card in cards for row in rows(card, columns))])
+    return "\n\n".join([table, "\n".join(words)]) if words else table
+
+
+def rows(card: ModelCard, columns: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield what was measured of a model; one row that says so where nothing was."""
+    for said in card.held_out:
+        cells = (pair(said, COLUMNS[name][0]) for name in columns)
+        yield [f"`{card.name}`", f"{said['number']} of {said['images']}", *cells]
+    if not card.held_out:
+        yield [f"`{card.name}`", "not measured", *("–" for _ in columns)]
+
+
+def pair(said: dict[str, Any], key: str) -> str:
+    """Return a number by MSE and by FPW in words."""
+    if key.format("mse") not in said:
+        return "–"
+    values = [float(said[key.format(metric)]) for metric in ("mse", "fpw")]
+    if key.startswith("worst"):
+        return " / ".join(f"{value:+.2f}" for value in values)
+    return " / ".join(percent(100 * value if key.endswith("_of_input") else value) for value in values)
+
+
+def percent(value: float) -> str:
+    """Return a percentage with the digits that matter."""
+    return f"{value:.0f} %" if value >= 9.5 else f"{value:.1f} %"
+
+
+def long(cards: Sequence[ModelCard]) -> str:
+    """Return the table of all models, then card and tables by focus level of each."""
+    blocks = [short(cards)]
+    for card in cards:
+        blocks += [f"### {card.name}", f"{card.summary}.", markdown([("", ""), *facts(card)])]
+        blocks += ["\n".join(f"- {limit}" for limit in card.limits)] if card.limits else []
+        for said in card.held_out:
+            blocks += [f"Means over {said['number']} held-out images of {said['images']}:", by_level(said["by_level"])]
+    return "\n\n".join(blocks)
+
+
+def facts(card: ModelCard) -> list[tuple[str, str]]:
+    """Return what a card says besides its measurements."""
+    low, high = card.defocus_um or (0.0, 0.0)
+    known = {
+        "task": card.task,
+        "network": f"{card.network}, weights `{card.weights_sha256[:12]}`",
+        "pixel size": f"{card.pixel_um:g} µm" if card.pixel_um else "",
+        "defocus": f"{low:g} to {high:g} µm" if card.defocus_um else "",
+        "trained on": card.data,
+        "training": f"{card.steps} steps",
+        "licence": card.licence,
+    }
+    return [(name, value or "not stated") for name, value in known.items()]
+
+
+def by_level(tables: Sequence[dict[str, Any]]) -> str:
+    """Return the input's scores and those of the model side by side, a row for each focus level."""
+    places = [tables[0]["columns"].index(metric) for metric in SHOWN]
+    header = ["", *(f"{metric}, {table['title']}" for metric in SHOWN for table in tables)]
+    lines = [
+        [level, *(score(table["rows"][level][place]) for place in places for table in tables)]
+        for level in tables[0]["rows"]
+    ]
+    return markdown([header, *lines])
+
+
+def score(value: float | str | None) -> str:
+    """Return a score as the card has it: a number, a word for infinity, None for none."""
+    return "–" if value is None else f"{float(value):.4g}"
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as a table, the first as its header."""
+    first, *others = ["| " + " | ".join(cells) + " |" for cells in lines]
+    return "\n".join([first, "|" + "---|" * len(lines[0]), *others])
+
+
+def replaced(text: str, table: str, name: str) -> str:
+    """Return a page with what is between the markers replaced."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ValueError(f"{name}: the lines {START!r} and {END!r} are not there; put them around the table")
+    return f"{before}{START}\n\n{table}\n\n{END}{after}"
+
+
+def main(check: bool) -> int:
+    """Write the pages, or return 1 where one is not up to date."""
+    cards = list_models()
+    status = 0
+    for path, table in (
+        (DOCS.parent / "README.md", short(cards, "docs/compare.md")),
+        (DOCS / "models.md", long(cards)),
+    ):
+        old = path.read_text(encoding="utf-8")
+        new = replaced(old, table, path.name)
+        if new == old:
+            continue
+        if check:
+            print(f"{path.name}: the table is not that of the models; run docs/make_model_table.py")
+            status = 1
+        else:
+            path.write_text(new, encoding="utf-8", newline="\n")
+            print(f"{path.name}: written")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

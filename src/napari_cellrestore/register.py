@@ -1,0 +1,328 @@
+"""Put the planes of a focus stack on top of one another: shifts by cross-correlation, spline interpolation.
+
+While a stack is taken the stage and the sample drift; a network trained on pairs that do not lie on one another learns
+the drift (Olofsson & Wagnström 2019, section 2.1.2). Everything is measured on the green channel of colour images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.signal.windows import tukey
+from skimage.registration import phase_cross_correlation
+
+from napari_cellrestore.focus import focus_curve, green
+from napari_cellrestore.simulate import quantise
+from napari_cellrestore.stack import ImageStack
+
+Array = np.ndarray
+Roi = tuple[slice, slice]
+
+#: Structure that is correlated, as widths of Gaussians in pixels: finer is lost out of focus, coarser is illumination.
+BAND_PX = (2.0, 8.0)
+#: Part of each axis over which an image is faded out, so that its cut-off edges do not count.
+TAPER = 0.5
+#: Overlap that two images must keep, as a part of each axis.
+OVERLAP = 0.5
+
+#: Correlation of two images that are surely, and surely not, of the same field; within 1.6 um of focus it is above 0.75.
+LIKE, UNLIKE = 0.5, 0.2
+
+_MOST_STEPS = 5  # of whole pixels; two are usual
+
+
+def estimate_shift(
+    reference: npt.ArrayLike, image: npt.ArrayLike, *, upsample: int = 10, start: tuple[float, float] = (0.0, 0.0)
+) -> tuple[float, float]:
+    """Return by how many pixels ``image`` has to be moved down and right to lie on ``reference``.
+
+    The maximum of the cross-correlation, on a grid of ``1 / upsample`` px (Guizar-Sicairos et al. 2008, Opt. Lett.
+    33:156, as in scikit-image), of both images with a band-pass filter of :data:`BAND_PX` and edges faded out. Such
+    edges pull an estimate towards 0, so it is repeated on the parts that overlap until less than half a pixel is left.
+
+    The spectrum is not whitened ("phase correlation"): an optical transfer function out of focus changes its sign
+    and has zeros, and the phases there say nothing. On simulated smears with drift, within 1.6 um of focus, phase
+    correlation of whole images missed by up to 6 px, plain correlation of tapered ones by 0.5 px, this by 0.13 px.
+
+    Parameters
+    ----------
+    reference, image : (Y, X), (Y, X, 3) or (Y, X, 4) arrays
+        Of one shape; grey levels in any unit, of colours the green channel.
+    upsample : int
+        Parts of a pixel that are told apart.
+    start : (float, float)
+        A shift to begin with, for drifts of a good part of the image.
+
+    Returns
+    -------
+    dy, dx : float
+        In pixels; positive moves the image to higher rows and columns.
+
+    Raises
+    ------
+    ValueError
+        Different shapes, pixels that are not finite, no contrast, too little in common.
+
+    Notes
+    -----
+    Differs from Olofsson & Wagnström 2019, who enlarge the images 3 times (bicubic) and correlate them whole.
+
+    Examples
+    --------
+    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 90)), 3)
+    >>> estimate_shift(scene[10:74, 10:74], scene[7:71, 12:76])
+    (-3.0, 2.0)
+    """
+    _check_upsample(upsample)
+    fixed, moving = _structure(reference, "reference"), _structure(image, "image")
+    return _shift(fixed, moving, upsample, start)
+
+
+def align_stack(
+    stack: Array | da.Array | ImageStack,
+    reference: str | int = "sharpest",
+    *,
+    upsample: int = 10,
+    against: str = "reference",
+) -> tuple[Any, npt.NDArray[np.float64]]:
+    """Shift every plane of a focus stack so that it lies on the reference plane.
+
+    Shifts are those of :func:`estimate_shift`. From the reference outward each plane begins with the shift of its
+    neighbour, so a long drift is followed, and is then measured against the reference itself. On simulated smears
+    (four stacks of 256 x 256 px, drift of 1 px from plane to plane, 0.2 um apart, camera noise, ``upsample=20``) this
+    missed by 0.024 px on average, at most by 0.06 px within 1.2 um of focus and 0.13 px at 1.6 um. Accumulating shifts
+    from neighbour to neighbour missed by 0.027 px on average, but its errors add up: 0.10 px within 1.2 um. Choose that
+    (``against="neighbour"``) where planes far from focus look unlike the reference, as of unstained cells, whose
+    contrast changes sign.
+
+    Planes are moved by a cubic spline (:func:`scipy.ndimage.shift`, order 3, ``mode="nearest"``: what comes in over
+    the border repeats the outermost pixels; :func:`common_area` tells where no plane has such pixels). The reference
+    plane and planes moved by whole pixels keep their grey levels exactly.
+
+    Parameters
+    ----------
+    stack : (Z, Y, X) or (Z, Y, X, 3 or 4) array, or ImageStack of axes ZYX or ZYXS
+        numpy or dask. Of dask every plane is read to measure it; moving it is left until it is asked for.
+    reference : "sharpest" or int
+        The plane that stays: the sharpest by :func:`napari_cellrestore.focus.focus_curve`, or a plane number.
+    upsample : int
+        Parts of a pixel that are told apart.
+    against : {"reference", "neighbour"}
+        What a plane is measured against.
+
+    Returns
+    -------
+    aligned
+        As came in: ImageStack (calibration kept, shifts in its provenance), numpy or dask array; dtype kept, integers
+        rounded and limited to their range (a spline overshoots at edges), float not limited.
+    shifts_px : (Z, 2) float array
+        Rows and columns by which each plane was moved; 0 for the reference.
+
+    Raises
+    ------
+    ValueError
+        One plane, unknown reference, a plane without contrast or with NaN (the message names it).
+
+    Examples
+    --------
+    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(100, 50, (80, 90)), 3)
+    >>> planes = np.stack([0.8 * scene[10:74, 10:74], scene[8:72, 11:75], 0.8 * scene[7:71, 12:76]])
+    >>> aligned, shifts_px = align_stack(planes)
+    >>> shifts_px.tolist()
+    [[2.0, -1.0], [0.0, 0.0], [-1.0, 1.0]]
+    """
+    _check_upsample(upsample)
+    if against not in ("reference", "neighbour"):
+        raise ValueError(f"against is {against!r}: use 'reference' or 'neighbour'")
+    planes = _planes(stack)
+    index = _reference(planes, reference)
+    shifts_px = _shifts(planes, index, upsample, against == "neighbour")
+    moved = _moved(planes, shifts_px)
+    if not isinstance(stack, ImageStack):
+        return moved, shifts_px
+    made = {"aligned": {"reference": index, "shifts_px": shifts_px.tolist(), "upsample": upsample, "against": against}}
+    return stack.replace(data=moved, provenance={**stack.provenance, **made}), shifts_px
+
+
+def shift_plane(plane: Array, shift_px: Iterable[float]) -> Array:
+    """Return one plane (Y, X[, S]) moved by (rows, columns), as :func:`align_stack` moves it.
+
+    Examples
+    --------
+    >>> shift_plane(np.array([[1, 2, 3]], np.uint8), (0, 1))
+    array([[1, 1, 2]], dtype=uint8)
+    """
+    dy, dx = (float(px) for px in shift_px)
+    if dy == dx == 0:
+        return plane.copy()
+    order = 0 if dy.is_integer() and dx.is_integer() else 3  # whole pixels need no interpolation
+    by = (dy, dx, 0.0)[: plane.ndim]
+    if order == 0:
+        return np.asarray(ndimage.shift(plane, by, order=0, mode="nearest"))
+    wide = plane.astype(np.result_type(plane.dtype, np.float32), copy=False)
+    return quantise(np.asarray(ndimage.shift(wide, by, order=3, mode="nearest")), plane.dtype)
+
+
+def common_area(shifts_px: npt.ArrayLike, yx_shape: tuple[int, int]) -> Roi:
+    """Return the rows and columns where every shifted plane shows what was recorded, none the repeated border.
+
+    Examples
+    --------
+    >>> common_area([[0, 0], [1.5, -3]], (64, 64))
+    (slice(2, 64, None), slice(0, 61, None))
+    """
+    shifts = np.reshape(np.asarray(shifts_px, float), (-1, 2))
+    first = np.ceil(np.maximum(shifts.max(0), 0)).astype(int)
+    last = np.asarray(yx_shape) + np.floor(np.minimum(shifts.min(0), 0)).astype(int)
+    if (last <= first).any():
+        raise ValueError(
+            f"shifts of up to {np.abs(shifts).max():g} px leave nothing of planes of {yx_shape} px in common"
+        )
+    return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
+
+
+# --- measuring -----------------------------------------------------------------------------------------------
+
+
+def _shifts(planes: Any, index: int, upsample: int, neighbours: bool) -> npt.NDArray[np.float64]:
+    """Return the shift of each plane onto plane ``index``; two planes are held at a time."""
+    shifts = np.zeros((len(planes), 2))
+    reference = _structure(planes[index], f"plane {index}")
+    for outward in (range(index + 1, len(planes)), range(index - 1, -1, -1)):
+        before, so_far = reference, (0.0, 0.0)
+        for number in outward:
+            moving = _structure(planes[number], f"plane {number}")
+            try:
+                if neighbours:
+                    dy, dx = _shift(before, moving, upsample, (0.0, 0.0))
+                    so_far = (so_far[0] + dy, so_far[1] + dx)
+                else:
+                    so_far = _shift(reference, moving, upsample, so_far)
+            except ValueError as error:
+                hint = "" if neighbours else "; if contrast changes sign along z, use against='neighbour'"
+                raise ValueError(f"plane {number}: {error}{hint}") from None
+            shifts[number], before = so_far, moving
+    return shifts
+
+
+def _shift(fixed: Array, moving: Array, upsample: int, start: tuple[float, float]) -> tuple[float, float]:
+    """Return the shift found from ``start``, or from 0 where that leads to a better likeness."""
+    shift, likeness = _climb(fixed, moving, upsample, start)
+    if likeness < LIKE and any(start):
+        shift, likeness = max(
+            (shift, likeness), _climb(fixed, moving, upsample, (0.0, 0.0)), key=lambda found: found[1]
+        )
+    if likeness < UNLIKE:
+        raise ValueError(
+            f"it has nothing in common with what it is measured against (correlation {likeness:.2f}, {UNLIKE} or more is "
+            "needed); leave it out"
+        )
+    return shift
+
+
+def _climb(fixed: Array, moving: Array, upsample: int, start: tuple[float, float]) -> tuple[tuple[float, float], float]:
+    """Return the shift found from ``start`` and the correlation of what then overlaps."""
+    shift = np.asarray(start, float)
+    for _ in range(_MOST_STEPS):
+        whole = np.rint(shift).astype(int)
+        here, there = (_faded(part) for part in _overlap(fixed, moving, whole))
+        power = float(np.square(here).sum() * np.square(there).sum())
+        if not power:
+            raise ValueError("the parts that overlap have no contrast: leave the plane out")
+        left, _, _ = phase_cross_correlation(here, there, upsample_factor=upsample, normalization=None)
+        shift = whole + left
+        if np.abs(left).max() <= 0.5:
+            break
+    dy, dx = np.round(shift, 9) + 0.0  # no -0.0
+    return (float(dy), float(dx)), float((here * there).sum()) / power**0.5
+
+
+def _structure(image: npt.ArrayLike, name: str) -> Array:
+    """Return what is correlated of an image: its green channel, between the two scales of :data:`BAND_PX`."""
+    grey = green(image).astype(np.float64)
+    if bad := int(grey.size - np.count_nonzero(np.isfinite(grey))):
+        raise ValueError(
+            f"{name}: {bad} of {grey.size} pixels are not finite (NaN or infinite); leave it out or mend it"
+        )
+    if grey.min() == grey.max():
+        raise ValueError(f"{name}: all pixels are {grey.flat[0]:g}, there is nothing to align; leave it out")
+    fine, coarse = (ndimage.gaussian_filter(grey, sigma, mode="nearest") for sigma in BAND_PX)
+    return np.asarray(fine - coarse)
+
+
+def _overlap(fixed: Array, moving: Array, whole_px: Array) -> tuple[Array, Array]:
+    """Return the parts of both images that show the same once ``moving`` is moved by whole pixels."""
+    if fixed.shape != moving.shape:
+        raise ValueError(f"image has {moving.shape} px, the reference {fixed.shape}: give images of one size")
+    if (np.abs(whole_px) > OVERLAP * np.asarray(fixed.shape)).any():
+        raise ValueError(
+            f"shift of {tuple(map(int, whole_px))} px in images of {fixed.shape}: less than half is in common or it is "
+            "not the same field; leave the plane out"
+        )
+    here = tuple(slice(max(k, 0), n + min(k, 0)) for k, n in zip(whole_px, fixed.shape, strict=True))
+    there = tuple(slice(max(-k, 0), n + min(-k, 0)) for k, n in zip(whole_px, fixed.shape, strict=True))
+    return fixed[here], moving[there]
+
+
+def _faded(image: Array) -> Array:
+    window = np.outer(*(tukey(length + 2, TAPER)[1:-1] for length in image.shape))
+    return np.asarray((image - image.mean()) * window)
+
+
+# --- moving --------------------------------------------------------------------------------------------------
+
+
+def _moved(planes: Any, shifts_px: Array) -> Any:
+    if not isinstance(planes, da.Array):
+        return np.stack([shift_plane(plane, shift) for plane, shift in zip(planes, shifts_px, strict=True)])
+    whole = planes.rechunk((1, *planes.shape[1:]))
+    return da.stack(
+        [
+            plane.map_blocks(shift_plane, shift_px=tuple(shift), dtype=planes.dtype, meta=np.empty(0, planes.dtype))
+            for plane, shift in zip(whole, shifts_px.tolist(), strict=True)
+        ]
+    )
+
+
+# --- what came in --------------------------------------------------------------------------------------------
+
+
+def _planes(stack: Any) -> Any:
+    """Return pixels (Z, Y, X[, S]), numpy or dask."""
+    if isinstance(stack, ImageStack):
+        if stack.axes not in ("ZYX", "ZYXS"):
+            raise ValueError(
+                f"stack has axes {stack.axes}: planes are aligned along Z (ZYX or ZYXS); select one plane along the others"
+            )
+        stack = stack.data
+    planes = stack if isinstance(stack, da.Array) else np.asarray(stack)
+    if not (planes.ndim == 3 or (planes.ndim == 4 and planes.shape[-1] in (3, 4))) or 0 in planes.shape:
+        raise ValueError(f"stack has shape {planes.shape}: give planes (Z, Y, X) or colour planes (Z, Y, X, 3 or 4)")
+    if planes.dtype.kind not in "uif":
+        raise TypeError(f"stack has dtype {planes.dtype}: give grey levels, integer or float")
+    if len(planes) < 2:
+        raise ValueError("the stack has one plane: aligning needs two or more")
+    return planes
+
+
+def _reference(planes: Any, reference: str | int) -> int:
+    allowed = f"use 'sharpest' or a plane number from 0 to {len(planes) - 1}"
+    if isinstance(reference, str):
+        if reference != "sharpest":
+            raise ValueError(f"unknown reference {reference!r}: {allowed}")
+        return focus_curve(planes).peak_index
+    if isinstance(reference, bool) or not isinstance(reference, (int, np.integer)):
+        raise TypeError(f"reference is {reference!r}: {allowed}")
+    if not 0 <= reference < len(planes):
+        raise ValueError(f"reference is plane {reference} of {len(planes)}: {allowed}")
+    return int(reference)
+
+
+def _check_upsample(upsample: int) -> None:
+    if isinstance(upsample, bool) or not isinstance(upsample, (int, np.integer)) or upsample < 1:
+        raise ValueError(f"upsample is {upsample!r}: give a whole number, 1 or more; 10 tells tenths of a pixel")
