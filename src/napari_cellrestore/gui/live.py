@@ -17,6 +17,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cellrestore.model import Model
@@ -70,9 +71,10 @@ class LiveRestoration(QObject):
         self._timer.timeout.connect(self.changed)
         self._tile_done.connect(self._draw_soon)
         smallest = max(stack.yx_shape)
-        factors = [1, 2]
+        self._factors = factors = [1, 2]
         while smallest // factors[-1] > 1024:
             factors.append(2 * factors[-1])
+        self._layer: Any = None
         self.levels = [LiveImage(self, 1, self._ranges(1)), *(LivePart(self, f, self._ranges(f)) for f in factors[1:])]
 
     def _ranges(self, factor: int) -> list[range]:
@@ -100,9 +102,19 @@ class LiveRestoration(QObject):
             else:
                 piece = tile[first_row * factor - top :: factor, first_column * factor - left :: factor]
                 target[...] = piece[: target.shape[0], : target.shape[1]]
-        if missing and want:
-            self._want(missing)
+        if want:
+            self._want(self._missing_in_view(planes) if self._layer is not None else missing)
         return shown
+
+    def follow(self, layer: Image) -> None:
+        """Compute what is in view of this layer; napari reads more than that, such as the whole for the thumbnail."""
+        self._layer = layer
+
+    def _missing_in_view(self, planes: Key) -> list[Key]:
+        (top, left), (bottom, right) = self._layer.corner_pixels[:, -2:].tolist()  # at the level shown, both inside
+        factor = self._factors[self._layer.data_level]
+        y, x = slice(top * factor, (bottom + 1) * factor), slice(left * factor, (right + 1) * factor)
+        return [key for key, tile, *_ in self._tiles_in(planes, y, x) if tile is None]
 
     def _tiles_in(self, planes: Key, y: slice, x: slice) -> Iterator[tuple[Key, np.ndarray | None, int, int, int, int]]:
         """Yield (key, finished tile or None, top, left, bottom, right) of the tiles that a region touches."""
@@ -133,10 +145,10 @@ class LiveRestoration(QObject):
         self.view_is_too_large = len(keys) > self.TILES_IN_VIEW
         if self.view_is_too_large:
             return
-        middle = np.mean(keys, axis=0)
+        middle = np.mean(keys, axis=0) if keys else 0
         with self._lock:
             self._wanted = sorted(keys, key=lambda key: float(np.sum((np.asarray(key) - middle) ** 2)))
-            if self._working or self._pool is None:
+            if self._working or self._pool is None or not keys:
                 return
             self._working = True
             self._pool.submit(self._work)

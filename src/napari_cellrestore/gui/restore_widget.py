@@ -160,6 +160,7 @@ class RestoreWidget(Panel):
         self._result = Image(live.levels, **_options(stack, source, provenance(stack, model.card, plan)))
         # napari keeps the coarsest level of a 2-D pyramid once read; this one changes as tiles come in.
         self._result._level_materializer = None
+        live.follow(self._result)
         self._viewer.add_layer(self._result)
         self._poll.start()
         self._show_progress()
