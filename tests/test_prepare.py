@@ -289,7 +289,7 @@ def test_wrong_folders(source, tmp_path):
 
 def test_the_command(source, tmp_path, capsys):
     target = tmp_path / "prepared"
-    assert main(["prepare", str(source), str(target), "--keep", "-0.2", "0.6", "--range", "-1.0", "1.0"]) == 0
+    assert main(["focus", "prepare", str(source), str(target), "--keep", "-0.2", "0.6", "--range", "-1.0", "1.0"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("kept      a: sharpest was plane 8 at ")
     assert lines[0].endswith("um, moved by up to 5 px")
@@ -301,9 +301,12 @@ def test_the_command(source, tmp_path, capsys):
 def test_the_command_in_json_and_where_nothing_is_kept(source, tmp_path, capsys):
     (source / "a.ome.tif").unlink()
     (source / "d.tif").unlink()
-    assert main(["prepare", str(source), str(tmp_path / "out"), "--json"]) == 2
+    assert main(["focus", "prepare", str(source), str(tmp_path / "out"), "--json"]) == 2
     out, err = capsys.readouterr()
     assert [json.loads(line)["kept"] for line in out.splitlines()] == [False, False]
     assert "no stack could be kept; b: sharpest at 0.6 um" in err
-    assert main(["prepare", str(source), str(tmp_path / "all"), "--keep-all", "--range", "-1", "1", "--no-align"]) == 0
+    assert (
+        main(["focus", "prepare", str(source), str(tmp_path / "all"), "--keep-all", "--range", "-1", "1", "--no-align"])
+        == 0
+    )
     assert json.loads(json.dumps(table_of(tmp_path / "all")))[0]["shift_px"] == ""

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
+from types import ModuleType
 from typing import NoReturn
 
-#: Subcommand -> what it does; the module of the same name has ``add_arguments(parser)`` and ``run(options) -> int``.
+#: Subcommand, of one word or two -> what it does; the module of its last word has ``add_arguments(parser)`` and
+#: ``run(options) -> int``.
 COMMANDS = {
     "demo": "go the whole way on the shipped sample, from a focus stack to a report",
     "info": "say what files are, or what this machine offers",
     "focus": "find the sharpest plane of focus stacks",
-    "prepare": "make focus stacks ready for training: one z range, aligned, cut around the cell",
+    "focus prepare": "make focus stacks ready for training: one z range, aligned, cut around the cell",
     "restore": "restore images with a model",
     "compare": "measure an image against a reference",
     "train": "train a model by a recipe",
@@ -43,10 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
+    arguments = _joined(arguments)
     options = _parser(arguments).parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if options.debug else logging.ERROR, format="%(message)s")
     try:
-        status = int(import_module(f"{__name__}.{options.command}").run(options))
+        status = int(_module(options.command).run(options))
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
@@ -60,6 +63,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"cellrestore {options.command}: stopped", file=sys.stderr)
         return 130
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """Return the arguments with a subcommand of two words as one.
+
+    >>> _joined(["focus", "prepare", "a", "b"]), _joined(["focus", "a.tif"])
+    (['focus prepare', 'a', 'b'], ['focus', 'a.tif'])
+    """
+    for first in range(len(arguments) - 1):
+        pair = " ".join(arguments[first : first + 2])
+        if pair in COMMANDS and not any(word in COMMANDS for word in arguments[:first]):
+            return [*arguments[:first], pair, *arguments[first + 2 :]]
+    return arguments
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"{__name__}.{command.split()[-1]}")
 
 
 def _parser(arguments: Sequence[str]) -> Parser:
@@ -76,7 +96,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == asked:
-            import_module(f"{__name__}.{name}").add_arguments(subparser)
+            _module(name).add_arguments(subparser)
             subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=debug)
     return parser
 

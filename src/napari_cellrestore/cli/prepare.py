@@ -1,4 +1,4 @@
-"""``cellrestore prepare``: make a folder of focus stacks ready for training."""
+"""``cellrestore focus prepare``: make a folder of focus stacks ready for training."""
 
 from __future__ import annotations
 
