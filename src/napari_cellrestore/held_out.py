@@ -6,12 +6,23 @@ Focus stacks are simulated from sharp images kept out of training; truth is the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_cellrestore.evaluate import SHARP_UM, ScoreTable, interval_rates, score_levels, success_matrix
+from napari_cellrestore.evaluate import (
+    SHARP_UM,
+    Evaluation,
+    Method,
+    Sample,
+    interval_rates,
+    score_samples,
+    success_matrix,
+)
+from napari_cellrestore.evaluate.scoring import METRICS
+from napari_cellrestore.evaluate.tables import ScoreTable
 from napari_cellrestore.filters import richardson_lucy, unsharp, wiener
 from napari_cellrestore.model import Model
 from napari_cellrestore.pairs import read_smear
@@ -22,14 +33,11 @@ from napari_cellrestore.simulate import DetectorNoise, defocus, defocus_stack, s
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
-#: Takes a stack (ZYXS) and gives its restored planes.
-Method = Callable[[ImageStack], Array]
 
 #: Focus levels of Olofsson & Wagnström 2019, table 6.1, made symmetric.
 LEVELS_UM = tuple(round(0.2 * step, 1) for step in range(-7, 8))
 #: Images up to this far out of focus enter the rates of a card.
 NEAR_UM = (-0.8, 0.8)
-METRICS = ("mse", "ssim", "psnr", "focus_ratio", "fpw")
 #: The best in MSE over all levels of the values tried, 0.0003 to 0.03, on crops of three validation images; it is the
 #: largest of them, so a larger one may be better still.
 WIENER_BALANCE = 0.03
@@ -37,17 +45,30 @@ WIENER_BALANCE = 0.03
 RICHARDSON_LUCY_ITERATIONS = 20
 
 
+def simulated_samples(
+    paths: Sequence[Path], settings: DefocusSettings | None = None
+) -> dict[str, Callable[[], Sample]]:
+    """Return a focus stack for each image by its name, simulated when its turn comes.
+
+    The noise of an image depends on its place in the list alone.
+    """
+    settings = settings or DefocusSettings()
+    return {path.name: partial(_sample, path, settings, seed) for seed, path in enumerate(paths)}
+
+
+def _sample(path: Path, settings: DefocusSettings, seed: int) -> Sample:
+    truth, stack = simulated_stack(path, settings, seed)
+    return Sample(truth, stack)
+
+
 def score_held_out(
     paths: Sequence[Path], methods: dict[str, Method], settings: DefocusSettings | None = None
 ) -> ScoreTable:
-    """Score methods on stacks simulated from images; the noise of an image depends on its place in the list alone."""
-    settings = settings or DefocusSettings()
-    scores = []
-    for seed, path in enumerate(paths):
-        truth, stack = simulated_stack(path, settings, seed)
-        restored = {name: method(stack) for name, method in methods.items()}
-        scores.append(score_levels(truth, stack.data, restored, METRICS, data_range=255))
-    return ScoreTable.of_stacks(LEVELS_UM, scores)
+    """Score methods on stacks simulated from images; ValueError where one cannot be."""
+    scored = list(score_samples(simulated_samples(paths, settings), methods, METRICS, data_range=255))
+    if wrong := [f"{sample.name}: {sample.reason}" for sample in scored if sample.reason]:
+        raise ValueError(wrong[0])
+    return Evaluation({}, scored).table
 
 
 def simulated_stack(path: Path, settings: DefocusSettings, seed: int) -> tuple[Array, ImageStack]:
@@ -61,7 +82,7 @@ def simulated_stack(path: Path, settings: DefocusSettings, seed: int) -> tuple[A
 
 def model_method(model: Model) -> Method:
     """Return a model as a method."""
-    return lambda stack: np.asarray(restore(stack, model).compute(scheduler="synchronous"))
+    return partial(restore, model=model)
 
 
 def classical_methods(settings: DefocusSettings | None = None) -> dict[str, Method]:

@@ -90,6 +90,13 @@ def check_new(path: Path) -> None:
         raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
 
 
+def check_number(text: str) -> int:
+    """Return a whole number, 1 or more, as an option gives it."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images, 1 or more")
+    return int(text)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of text in columns.
 
@@ -122,13 +129,14 @@ def _plain(value: Any) -> Any:
 # --- folders of sharp images -------------------------------------------------------------------------------
 
 
-def add_images(parser: argparse.ArgumentParser) -> None:
+def add_images(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Declare the option that names folders of sharp images; :func:`read_splits` reads it."""
     parser.add_argument(
         "--images",
         action="append",
         nargs="+",
-        required=True,
+        required=required,
+        default=[],
         metavar=("FOLDER", "N"),
         help="folder of sharp images, may be given again; one image in N is kept for the test, one for validation (10)",
     )

@@ -1,121 +1,266 @@
-"""``cellrestore evaluate``: measure a model on images kept out of its training."""
+"""``cellrestore evaluate``: measure models on recorded focus stacks, or on images kept out of their training."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import add_images, print_json, read_splits
+from napari_cellrestore.cli._common import add_axes, add_images, aligned, check_number, mind, print_json, read_splits
 
 if TYPE_CHECKING:
-    from napari_cellrestore.card import ModelCard
-    from napari_cellrestore.evaluate import ScoreTable, Table
-    from napari_cellrestore.held_out import Method
+    from napari_cellrestore.evaluate import Evaluation, Ledger, Method, Sample
     from napari_cellrestore.model import Model
     from napari_cellrestore.recipe import DefocusSettings
-
-#: Metrics by which success is told (Olofsson & Wagnström 2019, table 7.1).
-SUCCESS_BY = ("mse", "fpw")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.epilog = "Give the folders and N that the model was trained with: others would measure what it has seen."
-    parser.add_argument("model", metavar="MODEL", help="name of a model, or its folder")
-    add_images(parser)
-    parser.add_argument("--limit", type=_count, metavar="COUNT", help="take only the first images of each test")
-    parser.add_argument(
-        "--classical", action="store_true", help="measure classical filters as well, given the true blur"
+    parser.epilog = (
+        "With --images give the folders and N that a model was trained with: others would measure what it has seen."
     )
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write the tables in full precision there")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON for each folder of images")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="name of a model, or its folder")
+    parser.add_argument(
+        "--stacks",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="folder of recorded focus stacks, may be given again: their sharpest planes are the truth",
+    )
+    add_images(parser, required=False)
+    parser.add_argument(
+        "--limit", type=check_number, metavar="COUNT", help="take only the first stacks or images of each"
+    )
+    parser.add_argument(
+        "--classical",
+        action="store_true",
+        help="measure classical filters as well; those that undo a blur need the true one, so only with --images",
+    )
+    parser.add_argument(
+        "--sharp",
+        nargs=2,
+        type=float,
+        default=(-0.2, 0.4),
+        metavar=("LOW", "HIGH"),
+        help="focus levels that count as sharp, in um (-0.2 0.4)",
+    )
+    add_axes(parser)
+    parser.add_argument("--z-step", type=float, metavar="UM", help="distance of the planes, where files do not say")
+    parser.add_argument(
+        "--align", action="store_true", help="put the planes of recorded stacks on top of one another first"
+    )
+    parser.add_argument(
+        "--data-range", type=float, metavar="N", help="span of possible grey levels (of 8 and 16 bit unsigned: known)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="write page, tables and scores there; an evaluation that was stopped goes on from what is there",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a line of JSON for each stack, then one for each source"
+    )
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images, 1 or more")
-    return int(text)
+@dataclass(frozen=True)
+class Source:
+    """Where samples come from: a folder of recorded stacks, or of images from which stacks are simulated."""
+
+    name: str
+    said: str
+    samples: Mapping[str, Callable[[], Sample]]
+    methods: Mapping[str, Method]
+    data_range: float | None
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score focus stacks simulated from the images of each test as the model's were for training."""
-    from napari_cellrestore.held_out import summary
+    """Score the models on each source; status 2 where a sample had to be left out."""
     from napari_cellrestore.model import load_model
 
-    model = load_model(options.model)
-    settings = _settings(model.card)
-    splits = read_splits(options.images)
-    if options.csv and options.csv.exists() and (not options.csv.is_dir() or any(options.csv.iterdir())):
-        raise ValueError(f"{options.csv}: exists already and is not an empty folder; give another name")
-    for name, split in splits.items():
-        scores = _score(options, split.test[: options.limit], model, settings)
-        said, tables = summary(scores, model.card.name, name), _tables(scores, model.card.name)
-        if options.csv:
-            _write_csv(options.csv, name, tables)
+    models = [load_model(name) for name in options.models]
+    _check(options, models)
+    left_out = 0
+    for source in [*_recorded(options, models), *_simulated(options, models)]:
+        evaluation = _evaluate(options, source, models)
+        left_out += len(evaluation.left_out)
         if options.json:
-            print_json(
-                {"model": model.label, **said, "tables": {key: table.as_dict() for key, table in tables.items()}}
-            )
+            print_json({"source": source.name, "out": _folder(options, source), **evaluation.as_dict()})
         else:
-            print(_text(model, said, tables), flush=True)
-    return 0
+            print(_text(source, evaluation), flush=True)
+    return 2 if left_out else 0
 
 
-def _settings(card: ModelCard) -> DefocusSettings:
-    """Return the optics and noise that the model was trained for."""
-    from napari_cellrestore.recipe import DefocusSettings
-
-    if card.task != "deblur":
+def _check(options: argparse.Namespace, models: list[Model]) -> None:
+    """Refuse what cannot be, before the work begins."""
+    names = [model.card.name for model in models]
+    if len(set(names)) < len(names):
+        raise ValueError(f"models of one name: {', '.join(names)}; rename one, results go by that name")
+    if not options.stacks and not options.images:
+        raise ValueError("nothing to measure on: give --stacks FOLDER or --images FOLDER N")
+    if options.classical and not options.images:
         raise ValueError(
-            f"model {card.name!r} does {card.task!r}: only deblurring is measured on simulated focus stacks"
+            "--classical needs --images: the filters are given the true blur, which recorded stacks do not tell"
         )
-    return DefocusSettings(**card.recipe.get("pairs", {}))
+    if options.z_step is not None and not options.z_step > 0:
+        raise ValueError(f"--z-step {options.z_step:g}: give the distance of the planes in um, above 0")
+    low, high = options.sharp
+    if not low <= high:
+        raise ValueError(f"--sharp {low:g} {high:g}: give the lower end first")
+    homes = [Path(folder).resolve().name for folder in [*options.stacks, *(folder for folder, *_ in options.images)]]
+    if len(set(homes)) < len(homes):
+        raise ValueError(f"folders of one name: {', '.join(homes)}; rename one, results go by that name")
 
 
-def _score(options: argparse.Namespace, paths: tuple[Path, ...], model: Model, settings: DefocusSettings) -> ScoreTable:
-    from tqdm import tqdm
+# --- where samples come from -----------------------------------------------------------------------------------
 
-    from napari_cellrestore.held_out import classical_methods, model_method, score_held_out
 
-    methods = {model.card.name: model_method(model)}
+def _recorded(options: argparse.Namespace, models: list[Model]) -> list[Source]:
+    from napari_cellrestore.evaluate import recorded_samples
+    from napari_cellrestore.held_out import model_method
+
+    methods = {model.card.name: model_method(model) for model in models}
+    sources = []
+    for folder in options.stacks:
+        samples = recorded_samples(folder, axes=options.axes, z_step_um=options.z_step, align=options.align)
+        name = Path(folder).resolve().name
+        sources.append(
+            Source(name, f"recorded focus stacks in {name}", _first(samples, options), methods, options.data_range)
+        )
+    return sources
+
+
+def _simulated(options: argparse.Namespace, models: list[Model]) -> list[Source]:
+    from napari_cellrestore.held_out import classical_methods, model_method, simulated_samples
+
+    if not options.images:
+        return []
+    settings = _settings(models)
+    methods = {model.card.name: model_method(model) for model in models}
     if options.classical:
         methods |= classical_methods(settings)
-    with tqdm(total=len(paths) * len(methods), unit="stack", disable=options.json or None) as bar:
-        counted = {name: _counted(method, bar.update) for name, method in methods.items()}
-        return score_held_out(paths, counted, settings)
+    sources = []
+    for name, split in read_splits(options.images).items():
+        samples = _first(simulated_samples(split.test, settings), options)
+        sources.append(Source(name, f"focus stacks simulated from held-out images of {name}", samples, methods, 255.0))
+    return sources
 
 
-def _counted(method: Method, count: Callable[[], Any]) -> Method:
-    def and_count(stack: Any) -> Any:
-        restored = method(stack)
-        count()
-        return restored
-
-    return and_count
+def _first(samples: Mapping[str, Callable[[], Sample]], options: argparse.Namespace) -> dict[str, Callable[[], Sample]]:
+    return dict(list(samples.items())[: options.limit])
 
 
-def _tables(scores: ScoreTable, model: str) -> dict[str, Table]:
-    """Return the tables by the names of their files."""
-    tables = {f"by level, {method}": scores.by_level(method) for method in scores.scores}
-    tables |= {f"success by {metric}, {model}": scores.success(model, metric) for metric in SUCCESS_BY}
-    return tables | {"success rates": scores.intervals(SUCCESS_BY)}
+def _settings(models: list[Model]) -> DefocusSettings:
+    """Return the optics and noise that the models were trained for, which must be the same."""
+    from napari_cellrestore.recipe import DefocusSettings
+
+    for model in models:
+        if model.card.task != "deblur":
+            raise ValueError(
+                f"model {model.card.name!r} does {model.card.task!r}: only deblurring is measured on simulated focus stacks"
+            )
+    settings = [DefocusSettings(**model.card.recipe.get("pairs", {})) for model in models]
+    if any(one != settings[0] for one in settings):
+        raise ValueError("the models were trained for different optics: evaluate them one at a time")
+    return settings[0]
 
 
-def _text(model: Model, said: dict[str, Any], tables: dict[str, Table]) -> str:
+# --- scores ----------------------------------------------------------------------------------------------------
+
+
+def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) -> Evaluation:
+    """Score the samples of a source; what is written already is not scored again."""
+    from napari_cellrestore.evaluate import Evaluation, Ledger, score_samples
+    from napari_cellrestore.evaluate.evaluation import LEDGER
+
+    known = {model.card.name: model.label for model in models}
+    said = {
+        "images": source.said,
+        "methods": {name: known.get(name, "classical filter") for name in source.methods},
+        "data_range": source.data_range,
+        "align": options.align,
+    }
+    folder = _folder(options, source)
+    ledger: Ledger | None = None
+    if folder is not None:
+        _check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger(folder / LEDGER, said)
+    done = {} if ledger is None else {sample.name: sample for sample in ledger.done}
+    waiting = {name: make for name, make in source.samples.items() if name not in done}
+    scored = score_samples(waiting, source.methods, data_range=source.data_range)
+    with closing(scored), _progress(options, len(source.samples), len(done)) as bar:
+        for sample in scored:
+            done[sample.name] = sample
+            if ledger is not None:
+                ledger.add(sample)
+            bar.update()
+            if options.json:
+                event = {"done": len(done), "of": len(source.samples), "source": source.name, "sample": sample.name}
+                print_json(event | ({"reason": sample.reason} if sample.reason else {}))
+            elif sample.reason:
+                bar.clear()
+                mind(f"{sample.name} is left out: {sample.reason}")
+    evaluation = Evaluation(said, [done[name] for name in source.samples], tuple(options.sharp))
+    _ = evaluation.table  # refuses where nothing could be scored
+    if folder is not None:
+        _write(folder, evaluation, source)
+    return evaluation
+
+
+def _progress(options: argparse.Namespace, total: int, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, unit="stack", disable=options.json or None)
+
+
+def _folder(options: argparse.Namespace, source: Source) -> Path | None:
+    return None if options.out is None else options.out / re.sub(r"[^\w.-]+", "-", source.name)
+
+
+def _check_folder(folder: Path) -> None:
+    from napari_cellrestore.evaluate.evaluation import LEDGER
+
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LEDGER).is_file())):
+        raise ValueError(f"{folder}: exists already and holds no evaluation; give another name")
+
+
+def _write(folder: Path, evaluation: Evaluation, source: Source) -> None:
+    from napari_cellrestore.evaluate.extremes import extreme_pictures
+    from napari_cellrestore.report import write_evaluation
+
+    write_evaluation(folder, evaluation, extreme_pictures(evaluation, source.samples, source.methods))
+
+
+# --- what is said ----------------------------------------------------------------------------------------------
+
+
+def _text(source: Source, evaluation: Evaluation) -> str:
+    kept, left_out = len(evaluation.kept), len(evaluation.left_out)
     lines = [
-        f"{model.label} on focus stacks simulated from {said['number']} images of {said['images']}",
-        f"MSE is {said['mse_of_input']} of the input's, FPW {said['fpw_of_input']}; as good as a sharp plane: "
-        f"{said['success_mse']} % by MSE, {said['success_fpw']} % by FPW (up to 0.8 um out of focus)",
-        f"harm at the level where it does worst: {said['worst_mse']} by MSE, {said['worst_fpw']} by FPW (above 0 is harm)",
+        f"{', '.join(evaluation.methods)} on {kept} {source.said}" + (f"; {left_out} left out" if left_out else "")
     ]
-    return "\n\n".join(["\n".join(lines), *(table.text() for table in tables.values())]) + "\n"
+    for method in evaluation.methods:
+        ratios = ", ".join(f"{name} {ratio:.3g}" for name, ratio in evaluation.of_input(method).items())
+        lines.append(f"left by {method}, as a part of the input's: {ratios}")
+    lines += [f"doubtful: {name} ({'; '.join(texts)})" for name, texts in evaluation.remarks.items()]
+    parts = ["\n".join(lines), *(table.text() for table in evaluation.tables().values()), _comparisons(evaluation)]
+    for method in evaluation.methods:
+        best, worst = evaluation.extremes(method, "mse")
+        parts.append(f"{method} by MSE: best {', '.join(best)}; worst {', '.join(worst)}")
+    return "\n\n".join(parts) + "\n"
 
 
-def _write_csv(folder: Path, images: str, tables: dict[str, Table]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        file = re.sub(r"[^\w.-]+", "-", f"{images} {name}")
-        (folder / f"{file}.csv").write_text(table.csv(), encoding="utf-8")
+def _comparisons(evaluation: Evaluation) -> str:
+    from napari_cellrestore.evaluate.comparison import label
+
+    rows = [["metric", "method", "against", "difference", "95 % interval", "p (Holm)", "over images"]]
+    for one in evaluation.comparisons:
+        difference, low, high = one.difference
+        numbers = [f"{difference:.4g}", f"{low:.4g} to {high:.4g}", f"{one.p:.2g}"]
+        rows.append([label(one.metric), one.method, one.against, *numbers, one.verdict])
+    return aligned(rows)

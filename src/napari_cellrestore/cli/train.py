@@ -74,7 +74,8 @@ def _write_model(options: argparse.Namespace, recipe: Recipe, splits: dict[str, 
     import numpy as np
 
     from napari_cellrestore.card import ModelCard
-    from napari_cellrestore.held_out import METRICS, model_method, score_held_out, summary
+    from napari_cellrestore.evaluate.scoring import METRICS
+    from napari_cellrestore.held_out import model_method, score_held_out, summary
     from napari_cellrestore.model import Model, save_model
     from napari_cellrestore.networks import receptive_halo, stride_of
     from napari_cellrestore.pairs import read_smear

@@ -18,12 +18,13 @@ import numpy as np
 
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.content import Report, collect
+from napari_cellrestore.report.evaluation import write_evaluation
 from napari_cellrestore.report.page import figures, page_html, write_pages
 from napari_cellrestore.report.sheet import write_png
 from napari_cellrestore.report.words import MADE_BY
 from napari_cellrestore.stack import ImageStack
 
-__all__ = ["make_report"]
+__all__ = ["make_report", "write_evaluation"]
 
 #: What operating systems leave in folders by themselves.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}

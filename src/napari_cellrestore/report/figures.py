@@ -283,7 +283,7 @@ def colour_map(content: Map, scale: Scale, width_mm: float = WIDTH_MM / 2, pictu
         sheet.figure.colorbar(image, cax=bar, extend=extend)
         bar.locator_params(nbins=5 if frame.height_mm > 25 else 3)
         bar.set_ylabel(content.unit, fontproperties=font(6), color=INK, labelpad=2)
-        _small_ticks(bar)
+        small_ticks(bar)
         caption.draw(sheet, left, top + frame.height_mm + 1)
 
     return Block(width_mm, name.height_mm + frame.height_mm + caption.height_mm + 2, draw)
@@ -338,7 +338,7 @@ def focus_plot(
         axes.spines[["top", "right"]].set_visible(False)
         axes.locator_params(nbins=6)
         axes.locator_params(axis="x", integer=curve.z_unit != "um")
-        _small_ticks(axes)
+        small_ticks(axes)
         caption.draw(sheet, left, top + plot_h + 8)
 
     return Block(width_mm, name.height_mm + 1 + plot_h + 8 + caption.height_mm, draw)
@@ -360,8 +360,9 @@ def _curve(axes: Axes, curve: FocusCurve, planes: Sequence[int]) -> None:
     axes.set_ylabel("focus measure / peak", fontproperties=font(6), color=INK)
 
 
-def _small_ticks(axes: Axes) -> None:
-    axes.tick_params(labelsize=6, labelfontfamily=FONT, labelcolor=INK, color=INK, length=2, width=0.5, pad=1.5)
+def small_ticks(axes: Axes, size_pt: float = 6) -> None:
+    """Set ticks in the font and weight of the sheets."""
+    axes.tick_params(labelsize=size_pt, labelfontfamily=FONT, labelcolor=INK, color=INK, length=2, width=0.5, pad=1.5)
     for spine in axes.spines.values():
         spine.set(linewidth=0.5, edgecolor=INK)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.content import Report, Scores
 from napari_cellrestore.report.figures import colour_map, crop, curve_said, focus_plot, pictures_side_by_side
+from napari_cellrestore.report.html import bullets, document, facts_table, figure
 from napari_cellrestore.report.sheet import MUTED, WIDTH_MM, Block, below, beside, notice, paragraph, table, write_pdf
 from napari_cellrestore.report.words import MADE_BY
 
 _WISHES = {"lower": "low", "higher": "high", "one": "1"}
 _BETTER = "✓"
-#: Pixels of the browser that a millimetre of a figure takes.
-_SCREEN_PX_PER_MM = 5.7
 
 
 def figures(report: Report, map_mm: float = 90, picture_mm: float = 110) -> dict[str, Block]:
@@ -131,44 +130,7 @@ def _score_table(scores: Scores, width_mm: float) -> Block:
 
 # --- page for the browser ----------------------------------------------------------------------------------
 
-_STYLE = """
-:root { color-scheme: light; }
-body { margin: 0 auto; padding: 1.5rem; max-width: 70rem; background: #fff; color: #1a1a1a;
-  font: 16px/1.5 "DejaVu Sans", system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { margin: 0 0 1rem; font-size: 1.6rem; line-height: 1.25; }
-h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
-.notice { padding: .75rem 1rem; background: #fff4d6; border-left: .4rem solid #e69f00; }
-.notice p, .notice ul { margin: 0; }
-.notice p { font-weight: bold; }
-figure { margin: 1rem 0 0; }
-.scroll table { min-width: 40rem; }
-.scroll td, .scroll th { overflow-wrap: normal; }
-img { display: block; max-width: 100%; height: auto; }
-.maps { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; align-items: start; }
-.scroll { overflow-x: auto; }
-table { width: 100%; border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .6rem .3rem 0; border-top: 1px solid #c8c8c8; text-align: left; vertical-align: top; }
-tr:last-child > * { border-bottom: 1px solid #c8c8c8; }
-th { font-weight: normal; color: #555; }
-th[scope=row] { width: 12rem; }
-td { font-variant-numeric: tabular-nums; }
-td.better { font-weight: bold; }
-.muted { color: #555; font-size: .9rem; }
-@media print { body { max-width: none; padding: 0; font-size: 11px; } figure, table, .notice { break-inside: avoid; } }
-"""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="napari-cellrestore">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<div class="notice">
+_BODY = """<div class="notice">
 <p>{origin}</p>
 {warnings}
 </div>
@@ -184,8 +146,6 @@ _PAGE = """<!DOCTYPE html>
 <h2>Settings</h2>
 {settings}
 <p class="muted">Numbers: metrics.csv. Everything that is known of the images: provenance.json. Pages to print: report.pdf.</p>
-</body>
-</html>
 """
 
 
@@ -193,23 +153,21 @@ def page_html(report: Report, blocks: Mapping[str, Block]) -> str:
     """Return the page; it lies in the folder of the figures."""
     drawn = {name: _figure(name, block, report) for name, block in blocks.items()}
     pictures = [drawn.pop(name) for name in ("pictures", "details") if name in drawn]
-    return _PAGE.format(
-        title=escape(report.title),
-        style=_STYLE,
+    body = _BODY.format(
         origin=escape(report.origin),
-        warnings=_list(report.warnings),
+        warnings=bullets(report.warnings),
         pictures="\n".join(pictures),
         maps="\n".join(drawn.values()),
         scores="\n".join(_score_html(scores) for scores in report.scores),
-        notes=_list(report.notes),
-        facts=_facts_html(report.facts),
-        settings=_facts_html(report.settings) if report.settings else "<p>No plan came with the restored image.</p>",
+        notes=bullets(report.notes),
+        facts=facts_table(report.facts),
+        settings=facts_table(report.settings) if report.settings else "<p>No plan came with the restored image.</p>",
     )
+    return document(report.title, body)
 
 
 def _figure(name: str, block: Block, report: Report) -> str:
-    width_px = round(block.width_mm * _SCREEN_PX_PER_MM)
-    return f'<figure><img src="{name}.png" width="{width_px}" alt="{escape(_alternative(name, report))}"></figure>'
+    return figure(f"{name}.png", block.width_mm, _alternative(name, report))
 
 
 def _alternative(name: str, report: Report) -> str:
@@ -220,10 +178,6 @@ def _alternative(name: str, report: Report) -> str:
     if name == "focus_curve":
         return curve_said(report.curve, report.planes) if report.curve is not None else ""
     return f"{shown}. {_detail_caption(report) if name == 'details' else _picture_caption(report)}"
-
-
-def _list(texts: Sequence[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>" if texts else ""
 
 
 def _score_html(scores: Scores) -> str:
@@ -242,8 +196,3 @@ def _score_html(scores: Scores) -> str:
         f'<h2>{escape(scores.heading)}</h2>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
         f'<tbody>\n{body}\n</tbody>\n</table></div>\n<p class="muted">{escape(scores.remark)}</p>'
     )
-
-
-def _facts_html(facts: dict[str, str]) -> str:
-    rows = "\n".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in facts.items())
-    return f"<table>\n<tbody>\n{rows}\n</tbody>\n</table>"

@@ -1,0 +1,38 @@
+"""How well methods restore: scores by distance from focus, success rates, intervals, comparisons, best and worst.
+
+After Olofsson & Wagnström 2019 (tables 6.1, 7.1, A.1 to A.6, figure 6.8) and Wulff 2022 (section 4.2.4). Scores are
+arrays (N, L): images by focus levels.
+"""
+
+from napari_cellrestore.evaluate.certainty import best_and_worst, mean_interval, paired_test
+from napari_cellrestore.evaluate.comparison import Comparison, compare_methods
+from napari_cellrestore.evaluate.evaluation import Evaluation, Ledger, read_evaluation, write_scores
+from napari_cellrestore.evaluate.scoring import Method, Sample, Scored, score_levels, score_samples
+from napari_cellrestore.evaluate.stacks import recorded_sample, recorded_samples
+from napari_cellrestore.evaluate.success import INTERVALS_UM, SHARP_UM, interval_rates, success_matrix
+from napari_cellrestore.evaluate.tables import ScoreTable, Table
+
+__all__ = [
+    "INTERVALS_UM",
+    "SHARP_UM",
+    "Comparison",
+    "Evaluation",
+    "Ledger",
+    "Method",
+    "Sample",
+    "ScoreTable",
+    "Scored",
+    "Table",
+    "best_and_worst",
+    "compare_methods",
+    "interval_rates",
+    "mean_interval",
+    "paired_test",
+    "read_evaluation",
+    "recorded_sample",
+    "recorded_samples",
+    "score_levels",
+    "score_samples",
+    "success_matrix",
+    "write_scores",
+]

@@ -1,0 +1,204 @@
+"""Scores of many images, one sample after another: what is kept is numbers, so a thousand stacks take no more memory than one.
+
+A sample is a sharp image and what is to be restored to it. Several are scored at once, one on each processor core.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from napari_cellrestore.metrics import DataRange, score
+from napari_cellrestore.stack import ImageStack
+
+Array = np.ndarray
+#: Takes a stack (ZYX or ZYXS) and gives its restored planes, numpy or dask.
+Method = Callable[[ImageStack], Any]
+
+#: Metrics of table 6.1.
+METRICS = ("mse", "ssim", "psnr", "focus_ratio", "fpw")
+#: What can be wrong with one sample; the others are scored all the same.
+WRONG_SAMPLE = (ValueError, TypeError, OSError, RuntimeError, MemoryError)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A sharp image and planes of the same field.
+
+    Attributes
+    ----------
+    reference : (Y, X) or (Y, X, 3 or 4) array
+        What restored planes are compared with.
+    stack : ImageStack
+        ZYX or ZYXS, numpy or dask; its ``z_um`` are the focus levels, counted from the reference.
+    remarks : tuple of str
+        What makes the sample doubtful.
+    """
+
+    reference: Array
+    stack: ImageStack
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of one sample, or why there are none.
+
+    ``scores[method][metric]`` is (L,), one for each of ``levels_um``; the planes themselves are the method ``"input"``.
+    """
+
+    name: str
+    levels_um: tuple[float, ...] = ()
+    scores: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def score_samples(
+    samples: Mapping[str, Callable[[], Sample]],
+    methods: Mapping[str, Method],
+    metrics: Iterable[str] = METRICS,
+    *,
+    data_range: DataRange = None,
+    workers: int | None = None,
+    stop: Event | None = None,
+) -> Generator[Scored, None, None]:
+    """Score methods on samples, in their order; a sample that cannot be scored is said, and does not end the others.
+
+    Parameters
+    ----------
+    samples : mapping of callables
+        Each makes its sample when its turn comes, and is forgotten after it.
+    methods : mapping
+        Name -> method. The first is nothing special here.
+    metrics, data_range
+        As in :func:`napari_cellrestore.metrics.score`.
+    workers : int, optional
+        Samples at work at once; default: one for each processor core.
+    stop : Event, optional
+        When it is set, no more samples are begun.
+
+    Examples
+    --------
+    >>> texture = np.random.default_rng(0).normal(size=(1, 32, 32))
+    >>> def good() -> Sample:
+    ...     return Sample(texture[0], ImageStack(0.5 * texture, "ZYX", z_um=[0.2]))
+    >>> def bad() -> Sample:
+    ...     raise ValueError("the file is empty")
+    >>> for scored in score_samples({"a": good, "b": bad}, {"double": lambda stack: 2 * stack.data}, ["mse"]):
+    ...     print(scored.name, scored.scores.get("double"), scored.reason)
+    a {'mse': array([0.])}
+    b None the file is empty
+    """
+    names = list(metrics)
+    if "input" in methods:
+        raise ValueError("a method is called 'input', the name of the planes themselves: give it another name")
+    stop = stop or Event()
+
+    def one(name: str) -> Scored | None:
+        return None if stop.is_set() else _score(name, samples[name], methods, names, data_range, stop)
+
+    count = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(count, thread_name_prefix="score", initializer=_one_core_each) as pool:
+        waiting = iter(samples)
+        queue: deque[Future[Scored | None]] = deque(pool.submit(one, name) for name in islice(waiting, count + 1))
+        try:
+            while queue:
+                scored = queue.popleft().result()
+                if scored is None:
+                    return
+                queue.extend(pool.submit(one, name) for name in islice(waiting, 1))
+                yield scored
+        finally:
+            stop.set()
+
+
+def _one_core_each() -> None:
+    """Keep a network from spreading over cores that score other samples; torch counts threads for each thread."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+def _score(
+    name: str,
+    make: Callable[[], Sample],
+    methods: Mapping[str, Method],
+    metrics: Sequence[str],
+    data_range: DataRange,
+    stop: Event,
+) -> Scored | None:
+    try:
+        sample = make()
+        images = {method: apply(sample.stack) for method, apply in methods.items()}
+        levels = np.asarray(sample.stack.z_um, float)
+        rows: dict[str, list[dict[str, float]]] = {method: [] for method in ("input", *methods)}
+        for index in range(len(levels)):
+            if stop.is_set():
+                return None
+            for method, planes in {"input": sample.stack.data, **images}.items():
+                plane = computed(planes[index])
+                rows[method].append(score(sample.reference, plane, metrics, data_range=data_range))
+    except WRONG_SAMPLE as error:
+        _log.info("%s: left out", name, exc_info=True)
+        return Scored(name, reason=" ".join(str(error).split()) or type(error).__name__)
+    return Scored(
+        name, tuple(levels.tolist()), {method: _columns(part) for method, part in rows.items()}, sample.remarks
+    )
+
+
+def score_levels(
+    reference: Array,
+    planes: Sequence[Array] | Array,
+    restored: Mapping[str, Sequence[Array] | Array],
+    metrics: Iterable[str] = METRICS,
+    *,
+    data_range: DataRange = None,
+) -> dict[str, dict[str, Array]]:
+    """Score one stack: its planes, and what each method made of them, against its sharp plane.
+
+    Parameters
+    ----------
+    reference : (Y, X) or (Y, X, 3) array
+        The sharp plane.
+    planes : (L, Y, X[, 3]) array
+        One plane for each focus level.
+    restored : mapping of (L, Y, X[, 3]) arrays
+        Name of the method: the images restored from the planes.
+    metrics, data_range
+        As in :func:`napari_cellrestore.metrics.score`.
+
+    Returns
+    -------
+    ``{method: {metric: (L,) array}}``; the planes are the method ``"input"``.
+    """
+    names = list(metrics)
+    if "input" in restored:
+        raise ValueError("a method is called 'input', the name of the planes themselves: give it another name")
+    for method, images in restored.items():
+        if len(images) != len(planes):
+            raise ValueError(f"{method!r} has {len(images)} images for {len(planes)} planes: give one for each plane")
+    return {
+        method: _columns([score(reference, image, names, data_range=data_range) for image in images])
+        for method, images in {"input": planes, **restored}.items()
+    }
+
+
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Array]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def computed(plane: Any) -> Array:
+    """Return a plane of numpy or dask, computed in this thread: each sample has one core."""
+    return np.asarray(plane.compute(scheduler="synchronous") if hasattr(plane, "compute") else plane)

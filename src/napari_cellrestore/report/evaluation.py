@@ -1,0 +1,242 @@
+"""Page of an evaluation: curves, tables, comparisons, and the best and worst samples in pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_cellrestore.evaluate import Evaluation, Table, write_scores
+from napari_cellrestore.evaluate.comparison import label
+from napari_cellrestore.evaluate.evaluation import SUCCESS_BY
+from napari_cellrestore.evaluate.extremes import Extreme
+from napari_cellrestore.metrics import METRICS
+from napari_cellrestore.report import html
+from napari_cellrestore.report.figures import Picture, Scale, pictures_side_by_side
+from napari_cellrestore.report.plots import level_curves, success_heat
+from napari_cellrestore.report.sheet import (
+    MUTED,
+    WIDTH_MM,
+    Block,
+    below,
+    beside,
+    notice,
+    paragraph,
+    table,
+    write_pdf,
+    write_png,
+)
+from napari_cellrestore.report.words import MADE_BY
+
+SIMULATED = "The stacks were simulated: how models do on recorded ones is not measured here."
+JUDGED = (
+    "A difference is called better or worse where its bootstrap 95 % interval leaves out 0 and a paired test, corrected for "
+    "the number of comparisons, is below 5 %. All else may be chance."
+)
+_PICTURE_MM = 30.0
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, extremes: Sequence[Extreme] = ()) -> Path:
+    """Write what an evaluation says into its folder, beside the ledger.
+
+    ``evaluation.html`` and ``evaluation.pdf`` with their pictures, ``scores.csv`` (every score), the tables as CSV in
+    ``tables``, and ``evaluation.json``. Files of an earlier time are replaced one by one, each whole.
+
+    Returns
+    -------
+    Path
+        Of ``evaluation.html``.
+    """
+    blocks = {f"{file_name(name)}.png": block for name, block in figures(evaluation, extremes).items()}
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    for name, block in blocks.items():
+        _replace(folder / name, lambda path, block=block: write_png(block, path, MADE_BY))  # type: ignore[misc]
+    for name, content in evaluation.tables().items():
+        _replace_text(folder / "tables" / f"{file_name(name)}.csv", content.csv())
+    _replace_text(folder / "tables" / "comparisons.csv", _csv(comparison_rows(evaluation)))
+    _replace(folder / "scores.csv", lambda path: write_scores(evaluation, path))
+    said = json.dumps(evaluation.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    _replace_text(folder / "evaluation.json", said + "\n")
+    _replace(folder / "evaluation.pdf", lambda path: _write_pages(evaluation, extremes, path))
+    page = folder / "evaluation.html"
+    _replace_text(page, _page(evaluation, blocks))
+    return page
+
+
+def figures(evaluation: Evaluation, extremes: Sequence[Extreme] = ()) -> dict[str, Block]:
+    """Return the figures by name."""
+    scores = evaluation.table
+    blocks = {"curves": level_curves(scores)}
+    for metric in SUCCESS_BY:
+        if metric in scores.metrics:
+            for method in evaluation.methods:
+                blocks[f"success by {metric} of {method}"] = success_heat(scores, method, metric, evaluation.sharp_um)
+    for method, metric in dict.fromkeys((one.method, one.metric) for one in extremes):
+        shown = [one for one in extremes if (one.method, one.metric) == (method, metric)]
+        rows = _in_pairs([_pictures(one) for one in shown])
+        blocks[f"best and worst by {metric} of {method}"] = below(*rows)
+    return blocks
+
+
+def _pictures(one: Extreme) -> Block:
+    metric = METRICS[one.metric].label
+    said = f"{one.rank} by {metric}: {one.name} at {one.level_um:g} µm, {metric} {one.score:.4g} (input {one.score_input:.4g})"
+    pictures = [
+        Picture("Input", one.blurred),
+        Picture(one.method, one.restored, "generated"),
+        Picture("Sharp", one.reference),
+    ]
+    row = pictures_side_by_side(pictures, Scale(_levels(one), one.pixel_um), WIDTH_MM / 2 - 4, _PICTURE_MM)
+    return below(paragraph(said, row.width_mm, 6.5, max_lines=2), row, gap_mm=0.5)
+
+
+def _levels(one: Extreme) -> tuple[float, float]:
+    """Return the grey levels shown black and white: all of 8 bit, else those of the sharp plane."""
+    if one.reference.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = (float(value) for value in np.nanpercentile(one.reference, (0.1, 99.9)))
+    return low, high if high > low else low + 1
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def _heading(evaluation: Evaluation) -> str:
+    return f"Evaluation of {', '.join(evaluation.methods)}"
+
+
+def _notice(evaluation: Evaluation) -> tuple[str, list[str]]:
+    """Return what was measured, and what to mind."""
+    count = len(evaluation.kept)
+    said = f"{count} {evaluation.settings.get('images', 'samples')}"
+    minds = [SIMULATED] if "simulated" in said else []
+    if evaluation.left_out:
+        minds.append(f"{len(evaluation.left_out)} of {len(evaluation.samples)} could not be scored: see below.")
+    if evaluation.remarks:
+        minds.append(f"{len(evaluation.remarks)} of {count} are doubtful: see below.")
+    return said, minds
+
+
+def comparison_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Return the comparisons as rows of text, the first the header."""
+    rows = [["metric", "method", "against", "mean", "mean against", "difference", "from", "to", "p (Holm)", "verdict"]]
+    for one in evaluation.comparisons:
+        numbers = [f"{value:.4g}" for value in (one.mean, one.mean_against, *one.difference)]
+        rows.append([label(one.metric), one.method, one.against, *numbers, f"{one.p:.2g}", one.verdict])
+    return rows
+
+
+def _of_samples(evaluation: Evaluation) -> list[list[str]]:
+    rows = [["sample", "what is wrong"]]
+    rows += [[name, f"left out: {reason}"] for name, reason in evaluation.left_out.items()]
+    return rows + [[name, f"doubtful: {'; '.join(texts)}"] for name, texts in evaluation.remarks.items()]
+
+
+def _rows(content: Table) -> list[list[str]]:
+    cells = [[name, *("–" if np.isnan(v) else f"{v:.4g}" for v in values)] for name, values in content.rows.items()]
+    return [[content.title, *content.columns], *cells]
+
+
+# --- page for the browser ----------------------------------------------------------------------------------
+
+
+def _page(evaluation: Evaluation, blocks: Mapping[str, Block]) -> str:
+    said, minds = _notice(evaluation)
+    parts = [f'<div class="notice">\n<p>{html.text(said)}</p>\n{html.bullets(minds)}\n</div>']
+    curves, *others = [html.figure(name, one.width_mm, name.removesuffix(".png")) for name, one in blocks.items()]
+    judged = ["<h2>Against each other</h2>", html.table(comparison_rows(evaluation)), f"<p class='muted'>{JUDGED}</p>"]
+    parts += [curves, *judged, *others]
+    for name, content in evaluation.tables().items():
+        parts += [f"<h2>{html.text(name[0].upper() + name[1:])}</h2>", html.table(_rows(content))]
+    if len(rows := _of_samples(evaluation)) > 1:
+        parts += ["<h2>Samples to mind</h2>", html.table(rows)]
+    methods = {name: str(said) for name, said in dict(evaluation.settings.get("methods", {})).items()}
+    parts += ["<h2>What was measured</h2>", html.facts_table(methods | {"made by": MADE_BY})]
+    parts.append("<p class='muted'>Every score: scores.csv. Tables: tables/*.csv. For programs: evaluation.json.</p>")
+    return html.document(_heading(evaluation), "\n".join(parts) + "\n")
+
+
+# --- pages of A4 -------------------------------------------------------------------------------------------
+
+
+def _write_pages(evaluation: Evaluation, extremes: Sequence[Extreme], path: Path) -> None:
+    said, minds = _notice(evaluation)
+    drawn = list(figures(evaluation, extremes).values())
+
+    def build(_picture_mm: float) -> list[Block]:
+        head = below(
+            paragraph(_heading(evaluation), WIDTH_MM, 13, bold=True, max_lines=2), notice(said, minds, WIDTH_MM)
+        )
+        first, *others = drawn
+        return [head, first, *_tables(evaluation)[:1], *_in_pairs(others), *_tables(evaluation)[1:]]
+
+    write_pdf(build, path, _heading(evaluation), {"Title": _heading(evaluation), "Creator": MADE_BY})
+
+
+def _in_pairs(blocks: Sequence[Block]) -> list[Block]:
+    """Return blocks with two narrow ones beside each other."""
+    rows: list[Block] = []
+    for block in blocks:
+        if rows and rows[-1].width_mm + block.width_mm + 6 <= WIDTH_MM:
+            rows[-1] = beside(rows[-1], block)
+        else:
+            rows.append(block)
+    return rows
+
+
+def _tables(evaluation: Evaluation) -> list[Block]:
+    widths = [14.0, 28.0, 28.0, 15.0, 19.0, 17.0, 14.0, 14.0, 14.0, 23.0]
+    blocks = [
+        below(
+            table("Against each other", comparison_rows(evaluation), widths),
+            paragraph(JUDGED, WIDTH_MM, 6, colour=MUTED),
+        )
+    ]
+    for name, content in evaluation.tables().items():
+        if name.startswith("success by"):
+            continue  # drawn as a figure
+        rows = _rows(content)
+        first = 34.0
+        each = min(24.0, (WIDTH_MM - first) / max(len(rows[0]) - 1, 1))
+        blocks.append(table(name[0].upper() + name[1:], rows, [first, *[each] * (len(rows[0]) - 1)]))
+    if len(rows := _of_samples(evaluation)) > 1:
+        shown = rows[:31]
+        blocks.append(table("Samples to mind", shown, [50.0, WIDTH_MM - 50]))
+        if len(rows) > len(shown):
+            blocks.append(paragraph(f"and {len(rows) - len(shown)} more: see evaluation.html", WIDTH_MM, 7))
+    return blocks
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+def file_name(name: str) -> str:
+    """Return a name as that of a file.
+
+    >>> file_name("by level, Wiener, true PSF")
+    'by-level-Wiener-true-PSF'
+    """
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    quoted = (",".join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows)
+    return "\n".join(quoted) + "\n"
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and put it there when it is whole."""
+    unfinished = path.with_name(f".unfinished-{path.name}")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _replace_text(path: Path, content: str) -> None:
+    _replace(path, lambda unfinished: unfinished.write_text(content, encoding="utf-8"))
