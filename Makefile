@@ -56,6 +56,7 @@ wheel:
 
 benchmark: setup
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/measuring.py
 
 screenshots: setup
 	$(XVFB) $(BIN)/python docs/make_screenshots.py

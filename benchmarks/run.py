@@ -1,4 +1,4 @@
-"""Time the main jobs beside what a user would run instead, in one process, and print ratios of medians.
+"""Time restoration beside what a user would run instead, in one process, and print ratios of medians.
 
 Run with ``make benchmark``. The cases of a group are timed in turn, so that a machine whose speed drifts treats them
 alike. Nothing here is asserted: compare the ratios.
@@ -9,34 +9,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
+from timing import Case, timed
 
 from napari_cellrestore.engine import available_engines, openvino_run, padded, torch_run
-from napari_cellrestore.focus import focus_curve, focus_map
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.restore import plan_restoration, restore
-
-Case = Callable[[], object]
-
-
-def timed(title: str, cases: dict[str, Case], *, rounds: int, against: str) -> None:
-    """Print the median milliseconds of each case and its ratio to the case ``against``."""
-    for case in cases.values():
-        case()
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
-            start = time.perf_counter()
-            case()
-            seconds[name].append(time.perf_counter() - start)
-    print(f"\n{title}")
-    base = statistics.median(seconds[against])
-    for name, times in seconds.items():
-        median = statistics.median(times)
-        print(f"  {name:<38} {1e3 * median:9.1f} ms   {median / base:5.2f} x {against}   (best {1e3 * min(times):.1f})")
 
 
 def restoration(model: Model, rows: int, columns: int, rounds: int) -> None:
@@ -64,21 +44,6 @@ def restoration(model: Model, rows: int, columns: int, rounds: int) -> None:
     timed(f"{model.card.name}, {columns} x {rows} RGB uint8", cases, rounds=rounds, against="eager torch")
 
 
-def focus(rounds: int) -> None:
-    """Compare the focus curve with one read of the green channel as float32."""
-    stack = np.random.default_rng(0).integers(0, 256, (17, 401, 401, 3)).astype(np.uint8)
-
-    def read() -> list[float]:
-        return [float(plane[..., 1].astype(np.float32).sum()) for plane in stack]
-
-    cases: dict[str, Case] = {
-        "read": read,
-        "focus_curve": lambda: focus_curve(stack),
-        "focus_map": lambda: focus_map(stack),
-    }
-    timed("focus, 17 x 401 x 401 RGB uint8", cases, rounds=rounds, against="read")
-
-
 def peak(rounds: int) -> None:
     """Measure the machine: a large float32 matrix product."""
     a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
@@ -99,7 +64,6 @@ def main() -> None:
     model = load_model("deblur-fast")
     restoration(model, 360, 360, 3 * rounds)
     restoration(model, 1200, 1920, rounds)
-    focus(rounds)
     for row in model.card.held_out:
         said = {key: value for key, value in row.items() if not isinstance(value, list)}
         print(f"\n{model.card.name} on held-out images: {said}")
