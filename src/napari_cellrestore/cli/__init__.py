@@ -23,7 +23,7 @@ COMMANDS = {
     "restore": "restore images with a model",
     "compare": "measure an image against a reference",
     "train": "train a model by a recipe",
-    "evaluate": "measure a model on images kept out of its training",
+    "evaluate": "measure models on many focus stacks, and compare them",
     "models": "list models and show their cards",
     "report": "write a report of a restoration",
 }
