@@ -59,7 +59,28 @@ def unsharp(image: npt.ArrayLike, *, sigma_px: float = 2.0, amount: float = 1.0)
     )
 
 
-# --- deconvolution -----------------------------------------------------------------------------------------
+# --- a known blur, and its deconvolution ---------------------------------------------------------------------
+
+
+def blur(image: npt.ArrayLike, *, psf: Psf) -> Array:
+    """Blur by a kernel, ``f * k``: the forward model of :func:`wiener` and :func:`richardson_lucy`.
+
+    Beyond the borders the image is mirrored. The kernel is scaled to sum 1 and may have negative values, as a recovered
+    one has.
+
+    Examples
+    --------
+    >>> point = np.zeros((9, 9))
+    >>> point[4, 4] = 9
+    >>> blur(point, psf=np.ones((3, 3)))[3:6, 3:6].round(4).tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def apply(grey: Array, kernel: Array) -> Array:
+        mirrored = _mirrored(grey)
+        return _filtered(mirrored, _transfer(kernel, mirrored.shape))[_corner(grey)]
+
+    return _each_colour(image, apply, psf)
 
 
 def wiener(image: npt.ArrayLike, *, psf: Psf, balance: float = 0.01) -> Array:
