@@ -24,7 +24,7 @@ NAME = "napari_cellrestore"
 FLOORS = (
     "stack objective leds recipe card",
     "files focus register segment prepare metrics psf isotropy recover simulate stain filters",
-    "networks losses optimiser pairs train model",
+    "networks losses optimiser pairs train model deconvolve",
     "tiling engine restore trust evaluate held_out report jobs",
     "cli gui",
 )

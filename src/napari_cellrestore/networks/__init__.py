@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_cellrestore.networks.deconvolution import RichardsonLucy, Wiener
 from napari_cellrestore.networks.pix2pix import Pix2Pix
 
 #: Every architecture: name -> constructor taking ``in_channels``, ``out_channels`` and options.
@@ -18,6 +19,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "pix2pix-fast": partial(Pix2Pix, filters=16, blocks=8),
 }
 
+#: Restorations with a known kernel, which learn nothing but run as networks do.
+DECONVOLUTIONS: dict[str, Callable[..., nn.Module]] = {"wiener": Wiener, "richardson-lucy": RichardsonLucy}
+
 
 def create_network(name: str, in_channels: int = 3, out_channels: int = 3, **options: Any) -> nn.Module:
     """Create an untrained network.
@@ -25,7 +29,7 @@ def create_network(name: str, in_channels: int = 3, out_channels: int = 3, **opt
     Parameters
     ----------
     name : str
-        A key of :data:`NETWORKS`.
+        A key of :data:`NETWORKS` or of :data:`DECONVOLUTIONS`.
     in_channels, out_channels : int
         Channels of its input and output.
     **options
@@ -36,13 +40,14 @@ def create_network(name: str, in_channels: int = 3, out_channels: int = 3, **opt
     >>> sum(p.numel() for p in create_network("pix2pix-fast").parameters())
     395011
     """
-    if name not in NETWORKS:
-        raise ValueError(f"no network {name!r}; known are {', '.join(NETWORKS)}")
+    known = NETWORKS | DECONVOLUTIONS
+    if name not in known:
+        raise ValueError(f"no network {name!r}; known are {', '.join(known)}")
     for key, value in (("in_channels", in_channels), ("out_channels", out_channels)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{key} is {value!r}: give a positive whole number")
     try:
-        return NETWORKS[name](in_channels, out_channels, **options)
+        return known[name](in_channels, out_channels, **options)
     except TypeError as error:
         raise ValueError(f"network {name!r}: {error}") from error
 
