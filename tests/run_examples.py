@@ -83,14 +83,14 @@ def test_python_of_a_page(page):
 @pytest.mark.parametrize("page", with_blocks("sh"))
 def test_command_lines_of_a_page(page, capsys):
     """Every command line names options that exist."""
-    from napari_cellrestore.cli import _parser
+    from napari_cellrestore.cli import _joined, _parser
 
     for block in blocks(page, "sh"):
         for line in block.text.splitlines():
             words = shlex.split(line, comments=True)
             if words and Path(words[0]).name == "cellrestore":
                 try:
-                    _parser(words[1:]).parse_args(words[1:])
+                    _parser(_joined(words[1:])).parse_args(_joined(words[1:]))
                 except SystemExit:
                     pytest.fail(f"{page.name}, line {block.line}: {line}\n{capsys.readouterr().err}")
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 
 import dask.array as da
 import numpy as np
@@ -13,8 +15,8 @@ from scipy import ndimage
 from napari_cellrestore.cli import main
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.focus import FocusCurve, focus_curve
-from napari_cellrestore.prepare import TABLE, peaks_within, prepare_folder, prepare_stack, recentre, trim
-from napari_cellrestore.segment import largest_nucleus
+from napari_cellrestore.prepare import TABLE, peaks_within, prepare_folder, prepare_stack, recentre, stacks_in, trim
+from napari_cellrestore.segment import crop_around_nucleus, largest_nucleus
 from napari_cellrestore.simulate import defocus_stack, draw_smear, smear_objectives
 from napari_cellrestore.stack import ImageStack
 
@@ -51,6 +53,13 @@ def test_recentring_by_the_curve_of_a_part():
     assert recentre(stack_peaking_at(0.4), curve).z_um[7] == 0
     with pytest.raises(ValueError, match="curve has 17 planes, the stack 5"):
         recentre(stack_peaking_at(0, Z_UM[:5]), curve)
+
+
+def test_recentring_on_a_plane_that_is_not_the_sharpest():
+    stack = stack_peaking_at(0.4)
+    assert recentre(stack, plane=3).z_um.tolist() == pytest.approx((Z_UM - Z_UM[3]).tolist())
+    with pytest.raises(ValueError, match="plane is 17: the stack has planes 0 to 16"):
+        recentre(stack, plane=17)
 
 
 @pytest.mark.parametrize(("peak", "kept"), [(-0.4, False), (-0.2, True), (0.0, True), (0.4, True), (0.6, False)])
@@ -146,6 +155,15 @@ def test_the_square_holds_the_nucleus_and_what_it_shows_is_as_sharp():
     assert again.stack.provenance == prepared.stack.provenance
 
 
+def test_the_nucleus_can_be_looked_for_in_another_plane_than_the_sharpest():
+    planes = np.full((2, 100, 100, 3), 230, np.uint8)
+    planes[0, 10:40, 10:40] = planes[1, 50:80, 50:80] = 90, 50, 150
+    squares = [crop_around_nucleus(planes, 30, plane=plane, jitter_px=0)[1] for plane in (0, 1)]
+    assert squares == [(slice(10, 40), slice(10, 40)), (slice(50, 80), slice(50, 80))]
+    with pytest.raises(ValueError, match="plane is 2: the stack has planes 0 to 1"):
+        crop_around_nucleus(planes, 30, plane=2, jitter_px=0)
+
+
 @pytest.mark.parametrize(
     ("stack", "reason"),
     [
@@ -169,6 +187,24 @@ def test_a_plane_that_is_not_finite():
     data = stack.data.astype(float)
     data[3, 0, 0] = np.nan
     assert prepare_stack(stack.replace(data=data)).reason == "focus curve: plane 3 not finite"
+
+
+@pytest.mark.parametrize("align", [True, False])
+def test_a_constant_plane_is_named_as_acquired(align):
+    stack = stack_peaking_at(0)
+    stack.data[5] = 30000
+    assert prepare_stack(stack, align=align).reason == "focus curve: plane 5 constant"
+
+
+def test_z_positions_that_cannot_be():
+    z_um = Z_UM.copy()
+    z_um[4] = z_um[3]
+    prepared = prepare_stack(stack_peaking_at(0).replace(z_um=z_um))
+    assert "planes 3 and 4 are the same position (z -1 and -1 um)" in prepared.reason
+    z_um[4] = -1.5
+    assert "planes 3 and 4 are out of order" in prepare_stack(stack_peaking_at(0).replace(z_um=z_um)).reason
+    one = stack_peaking_at(0, [0.0])
+    assert prepare_stack(one, range_um=None).reason == "focus curve: one plane"
 
 
 @pytest.mark.parametrize(
@@ -242,6 +278,59 @@ def test_it_goes_on_where_it_was_stopped(source, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"a\.ome\.tif: was prepared with .*give another folder"):
         list(prepare_folder(source, target, align=False))
     assert len(table_of(target)) == 4  # refused before the table was touched
+
+
+def test_stacks_with_other_levels_than_those_before_are_left_out(source, tmp_path):
+    write_tiff(source / "e.tif", stack_peaking_at(0, np.delete(Z_UM, 4)))
+    write_tiff(source / "f.tif", stack_peaking_at(0, np.round(np.arange(-15, 15.1) / 10, 6)))
+    rows = {row.stack: row for row in prepare_folder(source, tmp_path / "out")}
+    assert [name for name, row in rows.items() if row.kept] == ["a", "d"]
+    assert rows["e"].reason == "no plane at -0.8 um, unlike the stacks before"
+    assert rows["e"].flags == "gap after plane 3"
+    assert rows["f"].reason.startswith("planes at -1.3, -1.1, ")
+    again = list(prepare_folder(source, tmp_path / "out"))
+    assert again == list(rows.values())
+    untrimmed = list(prepare_folder(source, tmp_path / "untrimmed", range_um=None, align=False))
+    assert [row.stack for row in untrimmed if row.kept] == ["a", "d", "e", "f"]
+
+
+def test_it_goes_on_after_it_was_killed_while_it_wrote(source, tmp_path):
+    target = tmp_path / "prepared"
+    program = """
+import os, signal, sys
+import tifffile
+from napari_cellrestore.prepare import prepare_folder
+rows = prepare_folder(*sys.argv[1:])
+next(rows), next(rows), next(rows)
+write = tifffile.imwrite
+def killed(path, *args, **options):
+    write(path, *args, **options)
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+tifffile.imwrite = killed
+next(rows)
+"""
+    done = subprocess.run([sys.executable, "-c", program, source, target], timeout=120, capture_output=True)
+    assert done.returncode != 0
+    names = {path.name for path in target.iterdir()}
+    assert len(names) == 3  # of the stack that was being written there is a part under another name
+    assert {"a.ome.tif", TABLE} < names
+    assert [row["stack"] for row in table_of(target)] == ["a", "b", "c"]
+    made = (target / "a.ome.tif").stat().st_mtime_ns
+    rows = list(prepare_folder(source, target))
+    assert [row.kept for row in rows] == [True, False, False, True]
+    assert (target / "a.ome.tif").stat().st_mtime_ns == made
+    assert sorted(path.name for path in target.iterdir()) == ["a.ome.tif", "d.ome.tif", TABLE]
+    assert [row["reason"] != "" for row in table_of(target)] == [False, True, True, False]
+
+
+def test_planes_of_different_sizes_are_a_reason(source, tmp_path):
+    folder = source / "e"
+    folder.mkdir()
+    for number, rows in enumerate((40, 40, 38)):
+        write_tiff(folder / f"z{number}.tif", ImageStack(np.full((rows, 50), 7, np.uint8), "YX"))
+    rows = {row.stack: row.reason for row in prepare_folder(source, tmp_path / "out")}
+    assert "z2.tif: it is 38 x 50 uint8, but z0.tif is 40 x 50 uint8; keep only planes of one kind" in rows["e"]
+    assert list(stacks_in(source, tmp_path / "out")) == ["a", "b", "c", "d", "e"]
 
 
 def test_offsets_depend_on_name_and_seed_and_not_on_the_other_stacks(tmp_path):

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_cellrestore.files import open_stack
-from napari_cellrestore.register import align_stack, common_area, estimate_shift, shift_plane
+from napari_cellrestore.register import (
+    align_stack,
+    common_area,
+    estimate_shift,
+    follow_shifts,
+    shift_plane,
+    shift_planes,
+)
 from napari_cellrestore.simulate import DetectorNoise, defocus_planes, draw_smear, quantise, smear_objectives
 from napari_cellrestore.stack import ImageStack
 
@@ -98,6 +105,24 @@ def test_the_shift_turns_round_with_the_images_and_ignores_gain_and_offset(dy, d
     assert estimate_shift(here, gain * there + offset) == (dy, dx)
     assert estimate_shift(here.T, there.T) == (dx, dy)
     assert estimate_shift(here[::-1], there[::-1]) == (-dy, dx)
+
+
+def test_another_channel_is_moved_by_the_shifts_of_the_first(drifting):
+    part = drifting.select("Z", slice(1, 5))
+    aligned, shifts_px = align_stack(part, 2, upsample=5)
+    steps = dict(follow_shifts(part, 2, upsample=5))
+    assert list(steps) == [3, 1, 0]
+    assert [steps.get(number, (0, 0)) for number in range(4)] == [tuple(shift) for shift in shifts_px.tolist()]
+    red = part.replace(data=part.data[..., 0], axes="ZYX")
+    moved = shift_planes(red, shifts_px)
+    assert np.array_equal(moved.data, aligned.data[..., 0])
+    assert moved.provenance == {"scene": "smear", "aligned": {"shifts_px": shifts_px.tolist()}}
+    lazy = shift_planes(da.from_array(red.data, chunks=(2, 50, 50)), shifts_px)
+    assert np.array_equal(lazy.compute(scheduler="synchronous"), moved.data)
+    with pytest.raises(ValueError, match=r"shifts_px has shape \(3, 2\): give .* for each of the 4 planes"):
+        shift_planes(red, shifts_px[:3])
+    with pytest.raises(ValueError, match="finite"):
+        shift_planes(red, shifts_px * np.nan)
 
 
 def test_finer_steps_are_told_apart_by_upsample():
@@ -196,6 +221,8 @@ def test_wrong_options(given, error, message):
 
 
 def test_wrong_stacks():
+    with pytest.raises(ValueError, match=r"plane 1 has shape \(20, 21\), plane 0 \(20, 20\): give planes of one size"):
+        align_stack([np.ones((20, 20)), np.ones((20, 21))])
     with pytest.raises(ValueError, match="axes TYX: planes are aligned along Z"):
         align_stack(ImageStack(np.ones((2, 20, 20)), "TYX"))
     with pytest.raises(ValueError, match=r"shape \(20, 20\): give planes"):

@@ -6,7 +6,7 @@ the drift (Olofsson & Wagnström 2019, section 2.1.2). Everything is measured on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dask.array as da
@@ -17,6 +17,7 @@ from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
 from napari_cellrestore.focus import focus_curve, green
+from napari_cellrestore.focus.planes import as_planes
 from napari_cellrestore.simulate import quantise
 from napari_cellrestore.stack import ImageStack
 
@@ -136,17 +137,84 @@ def align_stack(
     >>> shifts_px.tolist()
     [[2.0, -1.0], [0.0, 0.0], [-1.0, 1.0]]
     """
+    planes = _planes(stack)
+    index = _reference(planes, reference)
+    shifts_px = np.zeros((len(planes), 2))
+    for number, shift_px in follow_shifts(planes, index, upsample=upsample, against=against):
+        shifts_px[number] = shift_px
+    moved = shift_planes(stack if isinstance(stack, ImageStack) else planes, shifts_px)
+    if isinstance(moved, ImageStack):
+        said = {"reference": index, "shifts_px": shifts_px.tolist(), "upsample": upsample, "against": against}
+        moved = moved.replace(provenance={**moved.provenance, "aligned": said})
+    return moved, shifts_px
+
+
+def follow_shifts(
+    stack: Array | da.Array | ImageStack,
+    reference: str | int = "sharpest",
+    *,
+    upsample: int = 10,
+    against: str = "reference",
+) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Yield the number and the shift of each plane but the reference, outward from it: :func:`align_stack` step by step.
+
+    To show how far a long stack is, or to stop it; :func:`shift_planes` then moves the planes. Two planes are held at a
+    time. Parameters and errors are those of :func:`align_stack`.
+
+    Examples
+    --------
+    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(100, 50, (80, 90)), 3)
+    >>> planes = np.stack([scene[10:74, 10:74], scene[8:72, 11:75], scene[7:71, 12:76]])
+    >>> list(follow_shifts(planes, 1))
+    [(2, (-1.0, 1.0)), (0, (2.0, -1.0))]
+    """
     _check_upsample(upsample)
     if against not in ("reference", "neighbour"):
         raise ValueError(f"against is {against!r}: use 'reference' or 'neighbour'")
     planes = _planes(stack)
     index = _reference(planes, reference)
-    shifts_px = _shifts(planes, index, upsample, against == "neighbour")
-    moved = _moved(planes, shifts_px)
+    fixed = _structure(planes[index], f"plane {index}")
+    for outward in (range(index + 1, len(planes)), range(index - 1, -1, -1)):
+        before, so_far = fixed, (0.0, 0.0)
+        for number in outward:
+            moving = _structure(planes[number], f"plane {number}")
+            try:
+                if against == "neighbour":
+                    dy, dx = _shift(before, moving, upsample, (0.0, 0.0))
+                    so_far = (so_far[0] + dy, so_far[1] + dx)
+                else:
+                    so_far = _shift(fixed, moving, upsample, so_far)
+            except ValueError as error:
+                hint = "; if contrast changes sign along z, use against='neighbour'" if against == "reference" else ""
+                raise ValueError(f"plane {number}: {error}{hint}") from None
+            yield number, so_far
+            before = moving
+
+
+def shift_planes(stack: Any, shifts_px: npt.ArrayLike) -> Any:
+    """Return the stack with each plane moved by its shift, as :func:`align_stack` does: another channel, for example.
+
+    Parameters
+    ----------
+    stack : (Z, Y, X) or (Z, Y, X, 3 or 4) array, or ImageStack of axes ZYX or ZYXS
+        numpy or dask; planes of dask are moved when they are asked for.
+    shifts_px : (Z, 2) array
+        Rows and columns for each plane, as :func:`align_stack` returns them.
+
+    Examples
+    --------
+    >>> shift_planes(np.array([[[1, 2, 3]], [[4, 5, 6]]]), [[0, 0], [0, 1]]).tolist()
+    [[[1, 2, 3]], [[4, 4, 5]]]
+    """
+    planes, shifts = _planes(stack), np.asarray(shifts_px, float)
+    if shifts.shape != (len(planes), 2) or not np.isfinite(shifts).all():
+        raise ValueError(
+            f"shifts_px has shape {shifts.shape}: give rows and columns, finite, for each of the {len(planes)} planes"
+        )
+    moved = _moved(planes, shifts)
     if not isinstance(stack, ImageStack):
-        return moved, shifts_px
-    made = {"aligned": {"reference": index, "shifts_px": shifts_px.tolist(), "upsample": upsample, "against": against}}
-    return stack.replace(data=moved, provenance={**stack.provenance, **made}), shifts_px
+        return moved
+    return stack.replace(data=moved, provenance={**stack.provenance, "aligned": {"shifts_px": shifts.tolist()}})
 
 
 def shift_plane(plane: Array, shift_px: Iterable[float]) -> Array:
@@ -160,12 +228,12 @@ def shift_plane(plane: Array, shift_px: Iterable[float]) -> Array:
     dy, dx = (float(px) for px in shift_px)
     if dy == dx == 0:
         return plane.copy()
-    order = 0 if dy.is_integer() and dx.is_integer() else 3  # whole pixels need no interpolation
-    by = (dy, dx, 0.0)[: plane.ndim]
-    if order == 0:
-        return np.asarray(ndimage.shift(plane, by, order=0, mode="nearest"))
+    if plane.ndim == 3:  # colours do not mix: a spline through three axes would take 16 times as long
+        return np.stack([shift_plane(colour, (dy, dx)) for colour in np.moveaxis(plane, -1, 0)], axis=-1)
+    if dy.is_integer() and dx.is_integer():  # whole pixels need no interpolation
+        return np.asarray(ndimage.shift(plane, (dy, dx), order=0, mode="nearest"))
     wide = plane.astype(np.result_type(plane.dtype, np.float32), copy=False)
-    return quantise(np.asarray(ndimage.shift(wide, by, order=3, mode="nearest")), plane.dtype)
+    return quantise(np.asarray(ndimage.shift(wide, (dy, dx), order=3, mode="nearest")), plane.dtype)
 
 
 def common_area(shifts_px: npt.ArrayLike, yx_shape: tuple[int, int]) -> Roi:
@@ -187,27 +255,6 @@ def common_area(shifts_px: npt.ArrayLike, yx_shape: tuple[int, int]) -> Roi:
 
 
 # --- measuring -----------------------------------------------------------------------------------------------
-
-
-def _shifts(planes: Any, index: int, upsample: int, neighbours: bool) -> npt.NDArray[np.float64]:
-    """Return the shift of each plane onto plane ``index``; two planes are held at a time."""
-    shifts = np.zeros((len(planes), 2))
-    reference = _structure(planes[index], f"plane {index}")
-    for outward in (range(index + 1, len(planes)), range(index - 1, -1, -1)):
-        before, so_far = reference, (0.0, 0.0)
-        for number in outward:
-            moving = _structure(planes[number], f"plane {number}")
-            try:
-                if neighbours:
-                    dy, dx = _shift(before, moving, upsample, (0.0, 0.0))
-                    so_far = (so_far[0] + dy, so_far[1] + dx)
-                else:
-                    so_far = _shift(reference, moving, upsample, so_far)
-            except ValueError as error:
-                hint = "" if neighbours else "; if contrast changes sign along z, use against='neighbour'"
-                raise ValueError(f"plane {number}: {error}{hint}") from None
-            shifts[number], before = so_far, moving
-    return shifts
 
 
 def _shift(fixed: Array, moving: Array, upsample: int, start: tuple[float, float]) -> tuple[float, float]:
@@ -300,7 +347,7 @@ def _planes(stack: Any) -> Any:
                 f"stack has axes {stack.axes}: planes are aligned along Z (ZYX or ZYXS); select one plane along the others"
             )
         stack = stack.data
-    planes = stack if isinstance(stack, da.Array) else np.asarray(stack)
+    planes = stack if isinstance(stack, da.Array) else np.asarray(as_planes(stack))
     if not (planes.ndim == 3 or (planes.ndim == 4 and planes.shape[-1] in (3, 4))) or 0 in planes.shape:
         raise ValueError(f"stack has shape {planes.shape}: give planes (Z, Y, X) or colour planes (Z, Y, X, 3 or 4)")
     if planes.dtype.kind not in "uif":

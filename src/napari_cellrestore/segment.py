@@ -16,6 +16,7 @@ from skimage.filters import gaussian, threshold_multiotsu, threshold_otsu
 from skimage.measure import label, regionprops
 
 from napari_cellrestore.focus import focus_curve, green
+from napari_cellrestore.focus.planes import as_planes
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -154,13 +155,14 @@ def crop_around_nucleus(
     stack: Array | ImageStack,
     size_px: int = 256,
     *,
+    plane: int | None = None,
     jitter_px: float | None = None,
     rng: np.random.Generator | None = None,
     **options: Any,
 ) -> tuple[Any, Roi]:
     """Cut a square around the largest nucleus out of every plane, moved by a random offset.
 
-    The nucleus is looked for in the sharpest plane. The offset is normally distributed, so that the cell comes to lie
+    The offset is normally distributed, so that the cell comes to lie
     in the middle as well as near edges and corners (Olofsson & Wagnström 2019, section 2.1).
 
     Parameters
@@ -169,6 +171,8 @@ def crop_around_nucleus(
         numpy or dask; dask stays lazy.
     size_px : int
         Side of the square.
+    plane : int, optional
+        The plane in which the nucleus is looked for. Default: the sharpest.
     jitter_px : float, optional
         Standard deviation of the offset along rows and along columns; the source does not state theirs. Default: a
         sixth of ``size_px``, so that the centre of the nucleus lies in the square in 99.5 % of the draws.
@@ -192,9 +196,11 @@ def crop_around_nucleus(
     >>> cropped.shape, square
     ((2, 40, 40, 3), (slice(30, 70, None), slice(52, 92, None)))
     """
-    planes = stack.data if isinstance(stack, ImageStack) else stack
-    sharpest = focus_curve(stack).peak_index
-    nucleus = largest_nucleus(np.asarray(planes[sharpest]), **options)
+    planes = stack.data if isinstance(stack, ImageStack) else as_planes(stack)
+    chosen = focus_curve(stack).peak_index if plane is None else plane
+    if not 0 <= chosen < len(planes):
+        raise ValueError(f"plane is {chosen}: the stack has planes 0 to {len(planes) - 1}")
+    nucleus = largest_nucleus(np.asarray(planes[chosen]), **options)
     rows, columns = square = square_around(nucleus.centroid_px, planes.shape[1:3], size_px, jitter_px, rng)
     cropped = planes[:, rows, columns]
     if not isinstance(stack, ImageStack):

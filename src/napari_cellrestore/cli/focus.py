@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import add_axes, check_new, each, expand, print_json, stem
+from napari_cellrestore.cli._common import add_axes, check_new, each, expand, mind, print_json, stem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the curves as a table")
     parser.add_argument("--json", action="store_true", help="print each curve as a line of JSON")
     parser.add_argument("--extract", type=Path, metavar="FOLDER", help="write the sharpest plane of each stack there")
+    parser.add_argument(
+        "--at-minimum",
+        action="store_true",
+        help="extract the plane where contrast has a dip instead: unstained cells are in focus there",
+    )
 
 
 def _roi(text: str) -> Roi:
@@ -51,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.method not in MEASURES:
         raise ValueError(f"unknown focus measure {options.method!r}: use one of {', '.join(MEASURES)}")
+    if options.at_minimum and options.extract is None:
+        raise ValueError("--at-minimum says which plane is extracted: give --extract FOLDER too")
     if options.csv:
         check_new(options.csv)
     if not options.json:
@@ -70,16 +77,23 @@ def _measure(options: argparse.Namespace, path: str) -> list[dict[str, Any]]:
     stack = open_stack(path, axes=options.axes)
     if options.roi:
         _check_roi(options.roi, stack.yx_shape)
-    measured = []
+    measured, without = [], []
     for where, part in focus_stacks(stack):
         curve = focus_curve(part, method=options.method, roi=options.roi)
-        plane = None if options.extract is None else _extract(options.extract, path, where, part, curve)
-        said = {"path": path, "at": where, **_fields(curve), "extracted": plane}
+        name = " ".join([path, *(f"{letter}{number}" for letter, number in where.items())])
+        said = {"path": path, "at": where, **_fields(curve), "extracted": None}
+        if not options.json:
+            print(_row(name, curve), flush=True)
+        if options.at_minimum and curve.minimum_index is None:
+            without.append(name.removeprefix(path).strip() or "the stack")
+        elif options.extract is not None:
+            _mind_the_minimum(name, curve, options.at_minimum)
+            said["extracted"] = _extract(options.extract, path, where, part, curve, options.at_minimum)
         if options.json:
             print_json(said)
-        else:
-            print(_row(path, where, curve), flush=True)
         measured.append(said)
+    if without:
+        raise ValueError(f"contrast of {', '.join(without)} has no dip by this measure: leave out --at-minimum there")
     return measured
 
 
@@ -106,21 +120,35 @@ def _check_roi(roi: Roi, yx_shape: tuple[int, int]) -> None:
             raise ValueError(f"--roi has {name} {start}:{stop}, the image has 0:{length}; give a part of these")
 
 
-def _extract(folder: Path, path: str, where: dict[str, int], part: ImageStack, curve: FocusCurve) -> str:
-    """Write the sharpest plane, as it was acquired, and return where."""
+def _mind_the_minimum(name: str, curve: FocusCurve, at_minimum: bool) -> None:
+    """Say which plane is extracted where it is doubtful which one is in focus."""
+    if curve.minimum_index is None:
+        return
+    dip, sharpest = f"plane {curve.minimum_index}", f"plane {curve.peak_index}"
+    todo = f"extracting {dip}" if at_minimum else f"extracting the sharpest, {sharpest}; --at-minimum extracts {dip}"
+    mind(f"{name}: contrast has a dip at {dip}, where unstained cells are in focus; {todo}")
+
+
+def _extract(
+    folder: Path, path: str, where: dict[str, int], part: ImageStack, curve: FocusCurve, at_minimum: bool
+) -> str:
+    """Write the sharpest plane, or that of the contrast minimum, as it was acquired, and return where."""
     from napari_cellrestore.files import write_tiff
 
+    kind, index = ("minimum", curve.minimum_index) if at_minimum else ("sharpest", curve.peak_index)
+    assert index is not None
     folder.mkdir(parents=True, exist_ok=True)
-    name = "-".join([stem(path), *(f"{letter}{number}" for letter, number in where.items()), "sharpest.ome.tif"])
+    name = "-".join([stem(path), *(f"{letter}{number}" for letter, number in where.items()), f"{kind}.ome.tif"])
     check_new(folder / name)
+    chosen = f"where contrast is lowest by {curve.method}" if at_minimum else f"the sharpest by {curve.method}"
     made = {
-        "extracted": f"plane {curve.peak_index} of {len(curve.values)}, the sharpest by {curve.method}",
+        "extracted": f"plane {index} of {len(curve.values)}, {chosen}",
         "source": path,
         "at": where,
-        "z": float(curve.z_um[curve.peak_index]),
+        "z": float(curve.z_um[index]),
         "z_unit": curve.z_unit,
     }
-    plane = part.select("Z", curve.peak_index).replace(provenance={**part.provenance, **made})
+    plane = part.select("Z", index).replace(provenance={**part.provenance, **made})
     return str(write_tiff(folder / name, plane))
 
 
@@ -129,14 +157,14 @@ def _extract(folder: Path, path: str, where: dict[str, int], part: ImageStack, c
 HEADER = f"{'sharpest':>8}  {'planes':>6}  {'peak':>12}  {'half width':>18}  stack (what makes it doubtful)"
 
 
-def _row(path: str, where: dict[str, int], curve: FocusCurve) -> str:
+def _row(name: str, curve: FocusCurve) -> str:
     unit = "um" if curve.z_unit == "um" else "planes"
     peak = f"{round(curve.peak_um, 3) + 0.0:.3f} um" if unit == "um" else f"plane {curve.peak_um:.2f}"
     lower, higher = ("?" if isnan(width) else f"{width:.3g}" for width in curve.width_um)
     doubts = list(curve.flags)
     if curve.minimum_um is not None:
-        doubts.append(f"which is at {curve.minimum_um:.2f}" + (" um" if unit == "um" else ""))
-    name = " ".join([path, *(f"{letter}{number}" for letter, number in where.items())])
+        position = f" ({curve.minimum_um:.2f} um)" if unit == "um" else ""
+        doubts.append(f"which is plane {curve.minimum_index}{position}")
     doubtful = f" ({', '.join(doubts)})" if doubts else ""
     widths = f"-{lower} +{higher} {unit}"
     return f"{curve.peak_index:>8}  {len(curve.values):>6}  {peak:>12}  {widths:>18}  {name}{doubtful}"
@@ -151,6 +179,7 @@ def _fields(curve: FocusCurve) -> dict[str, Any]:
         "width": list(curve.width_um),
         "asymmetry": curve.asymmetry,
         "minimum": curve.minimum_um,
+        "minimum_plane": curve.minimum_index,
         "flags": list(curve.flags),
         "z_unit": curve.z_unit,
         "z": _list(curve.z_um),

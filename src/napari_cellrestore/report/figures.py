@@ -317,8 +317,17 @@ def curve_said(curve: FocusCurve, planes: Sequence[int]) -> str:
     if curve.minimum_um is not None:
         said.append(f"Contrast is lowest at {position(curve.minimum_um)}.")
     if curve.flags:
-        said.append(f"Take care: {'; '.join(FLAGS.get(flag, flag) for flag in curve.flags)}.")
+        said.append(f"Take care: {'; '.join(map(_flag_said, curve.flags))}.")
     return " ".join(said)
+
+
+def _flag_said(flag: str) -> str:
+    """Return what a flag means; those that name a plane have words of their own."""
+    if flag.endswith(" constant"):
+        return f"{flag.removesuffix(' constant')} has no contrast at all"
+    if flag.startswith("gap after "):
+        return f"planes are missing after {flag.removeprefix('gap after ')}"
+    return FLAGS.get(flag, flag)
 
 
 def focus_plot(
