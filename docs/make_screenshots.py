@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,11 +22,13 @@ import tifffile
 from PIL import Image
 from qtpy.QtCore import QSize
 from qtpy.QtPdf import QPdfDocument
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QScrollArea, QWidget
 
+from napari_cellrestore.files import write_tiff
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.samples import smear_stack
 from napari_cellrestore.gui.show import settle
+from napari_cellrestore.pairs import read_smear
 from napari_cellrestore.simulate import DetectorNoise, defocus_stack, draw_smear, smear_objectives
 
 IMAGES = Path(__file__).parent / "images"
@@ -103,9 +106,26 @@ def compare(viewer: napari.Viewer) -> None:
     restore_blurred(viewer)
     compare = dock(viewer, "Compare", tabify=True)
     compare.reference.choose(viewer.layers["sharpest"])
-    compare.beside_button.setChecked(True)
-    compare.difference_button.setChecked(True)
+    compare.view.beside_button.setChecked(True)
+    compare.map_buttons["difference"].setChecked(True)
     wait_for(lambda: any(layer.name.startswith("difference") for layer in viewer.layers))
+    settle(3)
+
+
+def swipe(viewer: napari.Viewer) -> None:
+    """Show a blurred plane left of a line and its restoration right of it, and grey levels along a line."""
+    viewer.window.resize(1400, 800)
+    viewer.open_sample("napari-cellrestore", "blood_smear")
+    restore_blurred(viewer)
+    compare = dock(viewer, "Compare", tabify=True)
+    compare.view.swipe_button.setChecked(True)
+    wait_for(lambda: compare.view.swipe.layer is not None and compare.view.swipe.layer.visible)
+    compare.curves.draw_line()
+    rows, columns = viewer.layers[0].data.shape[1:3]
+    line = viewer.layers["profile line"]
+    line.add_lines([[[0.41 * rows, 0.28 * columns], [0.41 * rows, 0.6 * columns]]])
+    line.mode = "pan_zoom"
+    wait_for(lambda: compare.curves.curves is not None)
     settle(3)
 
 
@@ -117,6 +137,29 @@ def report(viewer: napari.Viewer) -> None:
     report.sharpest_box.setChecked(True)
     report.write(Path("smear report"))
     wait_for(lambda: Path("smear report", "report.html").exists())
+
+
+def evaluate(viewer: napari.Viewer) -> None:
+    """Show how a model does on parts of one smear, put out of focus by simulation."""
+    viewer.window.resize(1100, 760)
+    with as_file(files("napari_cellrestore") / "data" / "smear.jpg") as path:
+        smear = read_smear(path)
+    z_um = [round(0.2 * step, 1) for step in range(-6, 7)]
+    stack = defocus_stack(smear, 0.1, smear_objectives(), z_um, DetectorNoise(), seed=1)
+    Path("simulated smears").mkdir()
+    for number, (row, column) in enumerate(np.ndindex(3, 4), 1):
+        part = np.s_[:, 160 * row : 160 * (row + 1), 160 * column : 160 * (column + 1)]
+        write_tiff(f"simulated smears/part {number}.ome.tif", stack.replace(data=stack.data[part]))
+    evaluate = dock(viewer, "Evaluate")
+    evaluate.stacks.line.setText("simulated smears")
+    evaluate.evaluate()
+    wait_for(lambda: evaluate.view.evaluation is not None, 600)
+    _, worst = evaluate.view.evaluation.extremes("deblur-fast", "mse", 1)
+    evaluate.open_stack(worst[0])
+    go_to_z(viewer, DEFOCUS_UM)
+    scroll = evaluate.findChild(QScrollArea)
+    scroll.ensureWidgetVisible(evaluate.view.page_button, 0, 6)
+    settle(1)
 
 
 def report_page() -> Image.Image:
@@ -131,7 +174,7 @@ def report_page() -> Image.Image:
 
 
 WINDOWS: dict[str, Callable[[napari.Viewer], None]] = {
-    function.__name__: function for function in (window, opening, focus, restore, compare, report)
+    function.__name__: function for function in (window, opening, focus, restore, compare, swipe, report, evaluate)
 }
 PAGES: dict[str, Callable[[], Image.Image]] = {"report-page": report_page}
 

@@ -17,6 +17,7 @@ from napari_cellrestore.metrics import (
     fpw,
     fpw_map,
     gradient_magnitude,
+    gradient_map,
     mae,
     mse,
     msemg,
@@ -233,6 +234,20 @@ def test_gradient_of_a_ramp(axis):
     ramp = np.expand_dims(3 * np.arange(9, dtype=np.uint8), 1 - axis) + np.zeros((9, 9), np.uint8)
     assert (gradient_magnitude(ramp)[1:-1, 1:-1] == 24).all()
     assert gradient_magnitude(np.stack([ramp, 2 * ramp, ramp], axis=-1))[4, 4].tolist() == [24, 48, 24]
+
+
+def test_gradient_map_is_signed_and_the_mean_over_colours():
+    ramp = np.arange(8) + np.zeros((8, 1))  # MG 8
+    colours = np.stack([ramp, 2 * ramp, 4 * ramp], axis=-1)
+    assert (gradient_map(2 * ramp, ramp)[1:-1, 1:-1] == -8).all()
+    assert (gradient_map(0 * colours, colours)[1:-1, 1:-1] == np.float32(8 * 7 / 3)).all()
+    reference, image = pair_of((60, 70, 3))
+    made = gradient_map(reference, image)
+    assert (made.shape, made.dtype) == ((60, 70), np.float32)
+    assert made.mean() == pytest.approx(sharpness(image) - sharpness(reference), rel=1e-4)
+    assert not gradient_map(image, image).any()
+    with pytest.raises(ValueError, match="images of one shape"):
+        gradient_map(reference, image[:-1])
 
 
 # --- masks

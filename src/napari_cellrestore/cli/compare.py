@@ -29,7 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-range", type=float, metavar="N", help="span of possible grey levels (of 8 and 16 bit unsigned: known)"
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table in full precision")
-    parser.add_argument("--maps", type=Path, metavar="FOLDER", help="write maps of difference, FPW and SSIM there")
+    parser.add_argument("--mask", metavar="FILE", help="image of the same size: only where it is not 0 is counted")
+    parser.add_argument(
+        "--maps", type=Path, metavar="FOLDER", help="write maps of difference, FPW, SSIM and gradient there"
+    )
+    parser.add_argument(
+        "--spectrum",
+        type=Path,
+        metavar="FILE.csv",
+        help="write the power of each image over that of the reference by spatial frequency",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each image")
 
 
@@ -42,10 +51,12 @@ def run(options: argparse.Namespace) -> int:
 
     if options.data_range is not None:
         peak_level(np.zeros(1), options.data_range)
-    if options.csv:
-        check_new(options.csv)
+    for new in (options.csv, options.spectrum):
+        if new:
+            check_new(new)
     reference = open_stack(options.reference)
-    comparison = Comparison(reference, _known_range(reference, options.data_range))
+    mask = None if options.mask is None else _read_mask(options.mask, reference)
+    comparison = Comparison(reference, _known_range(reference, options.data_range), mask, bool(options.spectrum))
     status = each(options, expand(options.images), lambda path: _compare(options, comparison, path))
     for text in dict.fromkeys(comparison.left_out):
         mind(text)
@@ -53,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
         table = comparison.table(options.reference)
         if options.csv:
             options.csv.write_text(table.csv(), encoding="utf-8")
+        if options.spectrum:
+            _write_spectra(options.spectrum, comparison)
         if not options.json:
             print(table.text())
     return status
@@ -65,6 +78,26 @@ def _known_range(reference: ImageStack, data_range: float | None) -> float | Non
 
     dtype = reference.data.dtype
     return peak_level(np.empty(0, dtype)) if data_range is None and dtype.kind == "u" else data_range
+
+
+def _read_mask(path: str, reference: ImageStack) -> np.ndarray:
+    """Return where an image is not 0."""
+    import numpy as np
+
+    from napari_cellrestore.files import open_stack
+
+    stack = open_stack(path)
+    if stack.n_planes != 1 or stack.rgb or stack.yx_shape != reference.yx_shape:
+        planes = "" if stack.n_planes == 1 else f"{stack.n_planes} planes of "
+        colour = " in colour" if stack.rgb else ""
+        raise ValueError(
+            f"{path}: a mask is one grey plane of {_by(reference.yx_shape)} as the reference, this is "
+            f"{planes}{_by(stack.yx_shape)}{colour}"
+        )
+    mask = np.asarray(stack.data).reshape(stack.yx_shape) != 0
+    if not mask.any():
+        raise ValueError(f"{path}: the mask is 0 everywhere; it must not be 0 where pixels are to be counted")
+    return np.asarray(mask)
 
 
 def _compare(options: argparse.Namespace, comparison: Comparison, path: str) -> None:
@@ -84,6 +117,9 @@ class Comparison:
 
     reference: ImageStack
     data_range: float | None
+    mask: np.ndarray | None = None
+    with_spectra: bool = False
+    spectra: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
@@ -94,9 +130,12 @@ class Comparison:
         planes = []
         for number, (reference, measured) in enumerate(self.pairs(image)):
             reference, measured = np.asarray(reference), np.asarray(measured)
-            _check_finite(reference, f"plane {number} of the reference")
-            _check_finite(measured, f"plane {number}")
+            inside = (...,) if self.mask is None else self.mask
+            _check_finite(reference[inside], f"plane {number} of the reference")
+            _check_finite(measured[inside], f"plane {number}")
             planes.append(self._measure(reference, measured))
+            if self.with_spectra:
+                self._add_spectrum(name if image.n_planes == 1 else f"{name} plane {number}", reference, measured)
         if len(planes) == 1:
             self.rows[name] = planes[0]
             return planes
@@ -135,10 +174,24 @@ class Comparison:
                 )
                 continue
             try:
-                row |= score(reference, image, [name], data_range=self.data_range)
+                row |= score(reference, image, [name], data_range=self.data_range, mask=self.mask)
             except ValueError as error:
                 self.left_out.append(f"{metric.label} is left out: {error}")
         return row
+
+    def _add_spectrum(self, name: str, reference: np.ndarray, image: np.ndarray) -> None:
+        from napari_cellrestore.metrics import spectral_ratio
+
+        try:
+            self.spectra[name] = spectral_ratio(reference, image, self.pixel_um)
+        except ValueError as error:
+            self.left_out.append(f"the spectrum is left out: {error}")
+
+    @property
+    def pixel_um(self) -> float | None:
+        """The size of the reference's pixels, where it is known and they are square."""
+        height = self.reference.pixel_y_um
+        return self.reference.pixel_um if height in (None, self.reference.pixel_um) else None
 
     def table(self, title: str) -> Any:
         """Return what was measured as a :class:`napari_cellrestore.evaluate.Table`, without empty columns."""
@@ -170,6 +223,25 @@ def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
+# --- spectra -----------------------------------------------------------------------------------------------
+
+
+def _write_spectra(path: Path, comparison: Comparison) -> None:
+    """Write a line for each frequency and a column for each image; of equal size, they have the same frequencies."""
+    import csv
+
+    import numpy as np
+
+    if not comparison.spectra:
+        return
+    (frequency, _), *_ = comparison.spectra.values()
+    ratios = [ratio for _, ratio in comparison.spectra.values()]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([f"cycles per {'pixel' if comparison.pixel_um is None else 'um'}", *comparison.spectra])
+        writer.writerows(np.column_stack([frequency, *ratios]).tolist())
+
+
 # --- maps --------------------------------------------------------------------------------------------------
 
 
@@ -188,9 +260,13 @@ def _write_maps(folder: Path, comparison: Comparison, path: str, image: ImageSta
 
 
 def _maps(data_range: float | None) -> dict[str, Callable[..., np.ndarray]]:
-    from napari_cellrestore.metrics import difference_map, fpw_map, ssim_map
+    from napari_cellrestore.metrics import difference_map, fpw_map, gradient_map, ssim_map
 
-    maps: dict[str, Callable[..., np.ndarray]] = {"difference": difference_map, "fpw": fpw_map}
+    maps: dict[str, Callable[..., np.ndarray]] = {
+        "difference": difference_map,
+        "fpw": fpw_map,
+        "gradient": gradient_map,
+    }
     if data_range is not None:
         maps["ssim"] = lambda reference, image: ssim_map(reference, image, data_range=data_range)
     return maps

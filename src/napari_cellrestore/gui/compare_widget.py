@@ -1,61 +1,49 @@
-"""Compare widget: candidates against a reference, side by side, as maps and in numbers."""
+"""Compare widget: candidates against a reference, side by side or under a line, as maps, curves and numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from threading import Event
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image, Layer, Shapes
-from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QLocale, Qt, QTimer
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QLocale, QTimer
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QApplication,
+    QFileDialog,
     QFormLayout,
+    QGridLayout,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_cellrestore.focus import LAG_PX
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChecks, LayerChoice
-from napari_cellrestore.gui.current import (
-    full_resolution,
-    lazy_plane,
-    made_from,
-    plane_index,
-    plane_place,
-    provenance_of,
-    put_layer,
-    show_scale,
-)
-from napari_cellrestore.gui.layers import layer_data
+from napari_cellrestore.gui.comparison import Wanted, compare
+from napari_cellrestore.gui.current import full_resolution, lazy_plane, provenance_of
+from napari_cellrestore.gui.figure import rows_in_view, scale_of, swipe_in_view, write_figure
+from napari_cellrestore.gui.layers import stack_from_layer
+from napari_cellrestore.gui.maps import MAPS, MapLayers, map_kind
+from napari_cellrestore.gui.metrics_table import MetricsTable, Value
+from napari_cellrestore.gui.names import generated
 from napari_cellrestore.gui.panel import Panel
-from napari_cellrestore.gui.regions import mask_px
-from napari_cellrestore.metrics import METRICS, difference_map, fpw_map
-from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.gui.profile import OWN, CurveBox
+from napari_cellrestore.gui.region_table import RegionTable
+from napari_cellrestore.gui.regions import Area, areas_px, mask_px
+from napari_cellrestore.gui.swipe import STEP
+from napari_cellrestore.gui.view_box import ViewBox
 
 EMPTY = "Open or restore two images of the same field:<br>File > Open, or<br>File > Open Sample > Cell Restore."
-DIFFERENCE, FPW = "difference", "FPW map"
 PAUSE_MS = 200
-#: Percentile of a map's pixels at which its contrast ends.
-SHOWN_PERCENT = 99.5
-#: Below the reference blue, above it red, equal to it white.
-DIVERGING = Colormap(
-    [[0.02, 0.19, 0.58], [0.42, 0.68, 0.90], [1, 1, 1], [0.96, 0.60, 0.44], [0.65, 0, 0.13]], name="below-above"
-)
-ARROWS = {"lower": "↓", "higher": "↑", "one": "→ 1"}
 
 
 class CompareWidget(Panel):
@@ -64,73 +52,91 @@ class CompareWidget(Panel):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._values: dict[tuple[int, str], float | str] = {}
-        self._maps: dict[str, list[Image]] = {DIFFERENCE: [], FPW: []}
-        self._beside: SideBySide | None = None
+        self._values: dict[tuple[int, str], Value] = {}
+        self._layers: list[Image] = []  # the reference and the candidates of its size
+        self._areas: list[Area] = []
+        self._maps = MapLayers(napari_viewer)
+        self._no_maps: dict[str, str] = {}
         self._reference: Image | None = None
         self._build()
-        self._work = Background(self)
+        self._work, self._saving = Background(self), Background(self)
         self._work.came.connect(self._on_result)
-        self._work.failed.connect(self.said.setText)
+        self._work.failed.connect(self._say)
+        self._saving.came.connect(lambda path: self._tell(f"Saved: {path.name}"))
+        self._saving.failed.connect(self._on_unsaved)
         self._soon = QTimer(self, singleShot=True, interval=PAUSE_MS)
         self._soon.timeout.connect(self._compare)
         self._data_events, self._mask_events = Connections(self), Connections(self)
         self._choose_first()
-
-        lasting = Connections(self)
-        lasting.connect(napari_viewer.dims.events.current_step, self._compare_soon)
-        lasting.connect(napari_viewer.layers.events.removed, self._on_removed)
-        self.reference.changed.connect(self._on_reference)
-        self.candidates.changed.connect(self._on_choice)
-        self.mask.changed.connect(self._on_mask)
-        self.data_range.textChanged.connect(self._compare_soon)
-        for button in self._map_buttons.values():
-            button.toggled.connect(self._compare_soon)
-        self.beside_button.toggled.connect(self._set_beside)
-        self.copy_button.clicked.connect(lambda: QApplication.clipboard().setText(self.table_text()))
-        self.closed.connect(self._end_beside)
+        self._connect()
         self._on_choice()
 
     def _build(self) -> None:
+        self._build_choices()
+        self.view, self.curves = ViewBox(self._viewer), CurveBox(self._viewer)
+        self.map_buttons = {name: QPushButton(kind.label, checkable=True) for name, kind in MAPS.items()}
+        for name, button in self.map_buttons.items():
+            button.setToolTip(MAPS[name].help)
+        self.said, self.saved = QLabel(wordWrap=True), QLabel(wordWrap=True)
+        self.table, self.regions = MetricsTable(), RegionTable()
+        self.copy_button, self.copy_regions_button = QPushButton("Copy table"), QPushButton("Copy regions")
+        for button in (self.copy_button, self.copy_regions_button):
+            button.setToolTip("As text with tabs, for a spreadsheet")
+        self.save_button = QPushButton("Save figure…")
+        self.save_button.setToolTip("What is in view as PNG, with scale bars, names and what was computed")
+        form = QFormLayout()
+        for label, field in (
+            ("Reference", self.reference),
+            ("Candidates", self.candidates),
+            ("Within", self.mask),
+            ("Data range", self.data_range),
+            ("View", self.view),
+            ("Maps", _grid(*self.map_buttons.values())),
+            ("Plot", self.curves.choice),
+        ):
+            form.addRow(label, field)
+        actions = QHBoxLayout()
+        for button in (self.copy_button, self.copy_regions_button, self.save_button):
+            actions.addWidget(button)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form)
+        for part in (self.said, self.curves, self.table, self.regions):
+            layout.addWidget(part)
+        layout.addLayout(actions)
+        layout.addWidget(self.saved)
+        layout.addStretch(1)
+        self._tell("")
+        self.set_content(content, EMPTY)
+
+    def _build_choices(self) -> None:
         self.reference = LayerChoice(self._viewer, is_comparable)
         self.reference.setToolTip("What is compared with: the truth, or the input")
         self.candidates = LayerChecks(self._viewer, self._is_candidate, generated)
         self.candidates.setMaximumHeight(72)
-        self.mask = LayerChoice(self._viewer, lambda layer: isinstance(layer, Shapes), none="whole image")
+        self.mask = LayerChoice(self._viewer, encloses, none="whole image")
+        self.mask.setToolTip("Regions drawn: all numbers are of what lies in them, and each has numbers of its own")
         self.data_range = QLineEdit(placeholderText="from the image type")
         self.data_range.setToolTip("Span of possible grey levels, for PSNR and SSIM: 255 for 8 bit, 4095 for 12 bit")
         validator = QDoubleValidator(0, 1e12, 6)
         validator.setLocale(QLocale.c())
         self.data_range.setValidator(validator)
-        self.difference_button = QPushButton("Difference", checkable=True)
-        self.difference_button.setToolTip("Layers of candidate minus reference: red above, blue below, white equal")
-        self.fpw_button = QPushButton("FPW map", checkable=True)
-        self.fpw_button.setToolTip("Layers of where the focus differs from that of the reference")
-        self.beside_button = QPushButton("Side by side", checkable=True)
-        self.beside_button.setToolTip("Reference and candidates in a grid, in one contrast; off puts everything back")
-        self._map_buttons = {DIFFERENCE: self.difference_button, FPW: self.fpw_button}
-        self.said = QLabel(wordWrap=True)
-        self.table = _table()
-        self.copy_button = QPushButton("Copy table")
-        self.copy_button.setToolTip("As text with tabs, for a spreadsheet")
 
-        form = QFormLayout()
-        form.addRow("Reference", self.reference)
-        form.addRow("Candidates", self.candidates)
-        form.addRow("Within", self.mask)
-        form.addRow("Data range", self.data_range)
-        buttons = QHBoxLayout()
-        for button in (self.difference_button, self.fpw_button, self.beside_button):
-            buttons.addWidget(button)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.addLayout(form)
-        layout.addLayout(buttons)
-        layout.addWidget(self.said)
-        layout.addWidget(self.table)
-        layout.addWidget(self.copy_button)
-        layout.addStretch(1)
-        self.set_content(content, EMPTY)
+    def _connect(self) -> None:
+        lasting = Connections(self)
+        lasting.connect(self._viewer.dims.events.current_step, self._on_planes)
+        lasting.connect(self._viewer.layers.events.removed, self._on_removed)
+        self.reference.changed.connect(self._on_reference)
+        self.candidates.changed.connect(self._on_choice)
+        self.mask.changed.connect(self._on_mask)
+        self.data_range.textChanged.connect(self._compare_soon)
+        for button in self.map_buttons.values():
+            button.toggled.connect(self._compare_soon)
+        self.view.missing.connect(self._compare_soon)
+        self.copy_button.clicked.connect(lambda: QApplication.clipboard().setText(self.table.text()))
+        self.copy_regions_button.clicked.connect(lambda: QApplication.clipboard().setText(self.regions.text()))
+        self.save_button.clicked.connect(self._ask_and_save)
+        self.closed.connect(self._on_closed)
 
     # --- what is compared ------------------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class CompareWidget(Panel):
         self.candidates.check([layer for layer in images if self._is_candidate(layer) and self._fits(layer)])
 
     def _is_candidate(self, layer: Layer) -> bool:
-        return is_comparable(layer) and layer is not self.reference.layer
+        return is_comparable(layer) and layer != self.reference.layer
 
     def _fits(self, layer: Image) -> bool:
         return _size(layer) == _size(self.reference.layer)
@@ -161,296 +167,187 @@ class CompareWidget(Panel):
         self._data_events.clear()
         for layer in (self.reference.layer, *self.candidates.layers):
             if layer is not None:
-                self._data_events.connect(layer.events.data, self._compare_soon)
-        self._set_beside()
+                self._data_events.connect(layer.events.data, self._on_planes)
+        self._choose_fitting()
         self._compare_soon()
+
+    def _choose_fitting(self) -> None:
+        """Choose the layers that can be compared, which may be others once they have other pixels."""
+        reference, candidates = self.reference.layer, self.candidates.layers
+        self._layers = [] if reference is None else [reference, *filter(self._fits, candidates)]
+        self.view.show_layers([] if reference is None else [reference, *candidates], self._layers)
 
     def _on_mask(self) -> None:
         self._mask_events.clear()
         if (shapes := self.mask.layer) is not None:
             self._mask_events.connect(shapes.events.data, self._compare_soon)
+        self.curves.use_lines_of(self.mask.layer)
+        self._compare_soon()
+
+    def _on_planes(self, _event: object = None) -> None:
+        """Turn to other pixels of the same layers."""
+        self._choose_fitting()
+        self.view.renew_plane()
         self._compare_soon()
 
     def _compare_soon(self, _event: object = None) -> None:
         """Drop what was compared; compare once nothing changes any more."""
         self._work.stop()
         self._values.clear()
-        self._show_table()
+        self._no_maps.clear()
+        self._show_numbers()
+        self.curves.show_images(self._layers, [], None)
         self._soon.start()
 
     def _compare(self) -> None:
         """Compare in the background."""
-        reference = self.reference.layer
-        layers = [] if reference is None else [layer for layer in self.candidates.layers if self._fits(layer)]
-        maps = [kind for kind, button in self._map_buttons.items() if button.isChecked() and layers]
-        for kind in self._maps:
-            if kind not in maps:
-                self._put_maps(kind, [])
-        self.said.setText(self._remarks(layers))
-        if layers:
-            planes = {id(layer): lazy_plane(self._viewer, layer) for layer in layers}
-            truth = lazy_plane(self._viewer, reference)
-            mask = None if self.mask.layer is None else mask_px(self.mask.layer, reference, truth.shape[:2])
+        there_are = len(self._layers) > 1
+        maps = [name for name, button in self.map_buttons.items() if button.isChecked() and there_are]
+        for name in MAPS:
+            if name not in maps:
+                self._maps.drop(name)
+        self._areas, mask = [], None
+        if there_are:
+            reference, shapes = self._layers[0], self.mask.layer
+            planes = [lazy_plane(self._viewer, layer) for layer in self._layers]
+            if shapes is not None:
+                yx_shape = planes[0].shape[:2]
+                self._areas = areas_px(shapes, reference, yx_shape, LAG_PX)
+                mask = mask_px(shapes, reference, yx_shape)
             span = self.data_range.text().strip()
-            self._work.start(compare, truth, planes, maps, float(span) if span else None, mask)
+            self._work.start(compare, Wanted(planes, maps, float(span) if span else None, mask, self._areas))
+        self._show_numbers()
+        self._say()
 
-    def _remarks(self, fitting: Sequence[Image]) -> str:
+    def _say(self, failed: str = "") -> None:
+        self.said.setText(failed or "\n".join(self._remarks()))
+        self.said.setVisible(bool(self.said.text()))
+
+    def _remarks(self) -> list[str]:
         """Return what the user should know about the choice."""
-        reference = self.reference.layer
-        said = [] if self.candidates.layers else ["Check one or more candidates."]
-        for layer in self.candidates.layers:
-            if layer not in fitting:
-                said.append(
-                    f"{layer.name} is {_shape(_size(layer))}, {reference.name} is {_shape(_size(reference))}: "
-                    "only images of one shape can be compared."
-                )
-        if any(layer.ndim > 2 for layer in (*fitting, *([reference] if fitting else []))):
+        reference, candidates = self.reference.layer, self.candidates.layers
+        said = [] if candidates else ["Check one or more candidates."]
+        said += [
+            f"{layer.name} is {_shape(_size(layer))}, {reference.name} is {_shape(_size(reference))}: "
+            "only images of one shape can be compared."
+            for layer in candidates
+            if layer not in self._layers
+        ]
+        if self.mask.layer is not None and not self._areas:
+            said.append(f"{self.mask.layer.name} encloses nothing: the whole image is compared.")
+        if self._areas and self._layers[0].rgb:
+            said.append("Mean, std, min and max of regions are of the green channel.")
+        said += [f"No {name}: {why}." for name, why in self._no_maps.items()]
+        if len(self._layers) > 1 and any(layer.ndim > 2 for layer in self._layers):
             said.append("The planes in view are compared; they follow the sliders.")
-        return "\n".join(said)
+        return said
 
     def _on_result(self, result: tuple[str, Any, Any]) -> None:
         kind, key, value = result
-        if kind == "metric":
+        if kind == "planes":
+            self._on_pixels(value)
+        elif kind == "regions":
+            self.regions.show_values(self._layers, self._areas, value, self._pixel_yx_um)
+        elif kind == "metric":
             self._values[key] = value
-            self._show_table()
+            self.table.show_values(self._layers, self._values)
         else:
-            self._show_maps(key, *value)
+            self._show_maps(key, value)
 
-    # --- maps ------------------------------------------------------------------------------------------------
+    def _on_pixels(self, pixels: Sequence[np.ndarray]) -> None:
+        self.curves.show_images(self._layers, pixels, self._pixel_yx_um)
+        self.view.take_pixels(pixels)
 
-    def _show_maps(self, kind: str, pixels: dict[int, np.ndarray], top: float) -> None:
-        """Add or renew a layer for each candidate, all new ones in one contrast, that ends at ``top``."""
-        reference = self.reference.layer
-        look = {"colormap": DIVERGING, "contrast_limits": (-top, top)}
-        sign = "−"
-        if kind == FPW:
-            look, sign = {"colormap": "inferno", "contrast_limits": (0, top)}, "vs"
-        layers = []
-        for layer in self.candidates.layers:
-            if id(layer) in pixels:
-                place = {
-                    name: list(plane_index(self._viewer, part)) for name, part in (("plane", layer), ("of", reference))
-                }
-                sources = {part.name: provenance_of(part) for part in (layer, reference)}
-                map_stack = ImageStack(pixels[id(layer)], "YX", provenance=made_from(sources, step=kind, **place))
-                ((data, options, _),) = layer_data(map_stack)
-                name = f"{kind}: {layer.name} {sign} {reference.name}"
-                layers.append(put_layer(self._viewer, data, {**options, **plane_place(layer), **look, "name": name}))
-        if layers[-1] not in self._maps[kind]:
-            show_scale(layers[-1])
-        self._put_maps(kind, layers)
-        if self._beside is not None:
-            self._beside.add(layers)
+    @property
+    def _pixel_yx_um(self) -> tuple[float, float] | None:
+        """Height and width of a pixel of the reference."""
+        return stack_from_layer(self._layers[0]).pixel_yx_um
 
-    def _put_maps(self, kind: str, layers: list[Image]) -> None:
-        """Keep these layers of a kind of map, and take those of before from the list."""
-        before, self._maps[kind] = self._maps[kind], layers
-        for layer in before:
-            if layer not in layers and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+    # --- what is seen ----------------------------------------------------------------------------------------
+
+    def _show_numbers(self) -> None:
+        self.table.show_values(self._layers, self._values)
+        self.regions.show_values(self._layers, self._areas, {}, None)
+        self.regions.verticalHeader().setFixedWidth(self.table.verticalHeader().width())
+        for part in (self.regions, self.copy_regions_button):
+            part.setVisible(bool(self._areas))
+
+    def _show_maps(self, name: str, made: tuple[list[np.ndarray], Any] | str) -> None:
+        """Show maps, or say why there are none."""
+        if isinstance(made, str):
+            self._no_maps[name] = made
+            self._maps.drop(name)
+            self._say()
+            return
+        pixels, limits = made
+        layers = self._maps.show(name, self._layers[0], dict(zip(self._layers[1:], pixels, strict=True)), limits)
+        self.view.add_maps(layers)
 
     def _on_removed(self, event: Any) -> None:
-        """Switch a kind of map off when the user removed its last layer."""
-        for kind, layers in self._maps.items():
-            if event.value in layers:
-                layers.remove(event.value)
-                self._map_buttons[kind].setChecked(bool(layers))
+        """Switch off what shows itself by layers of its own when the user removed them."""
+        if name := self._maps.forget(event.value):
+            self.map_buttons[name].setChecked(False)
+        self.view.forget(event.value)
 
-    # --- side by side ----------------------------------------------------------------------------------------
+    def _on_closed(self) -> None:
+        self.view.end()
+        self.curves.drop_empty_line()
 
-    def _set_beside(self) -> None:
-        self._end_beside()
-        if self.beside_button.isChecked() and self.candidates.layers:
-            self._beside = SideBySide(self._viewer, [self.reference.layer, *self.candidates.layers])
+    # --- the figure ------------------------------------------------------------------------------------------
 
-    def _end_beside(self) -> None:
-        beside, self._beside = self._beside, None
-        if beside is not None:
-            beside.undo()
-
-    # --- numbers ---------------------------------------------------------------------------------------------
-
-    def _columns(self) -> list[tuple[int, Image]]:
-        reference = self.reference.layer
-        if reference is None:
-            return []
-        return [(0, reference), *((id(layer), layer) for layer in self.candidates.layers)]
-
-    def _show_table(self) -> None:
-        columns = self._columns()
-        self.table.setColumnCount(len(columns))
-        for column, (key, layer) in enumerate(columns):
-            head = QTableWidgetItem(f"✦ {_short(layer.name)}" if generated(layer) else _short(layer.name))
-            role = (
-                "The reference" if key == 0 else (generated(layer) and provenance_of(layer)["generated"]) or "Candidate"
-            )
-            head.setToolTip(f"{layer.name}\n{role}")
-            self.table.setHorizontalHeaderItem(column, head)
-            for row, name in enumerate(METRICS):
-                self.table.setItem(row, column, self._cell(key, name))
-
-    def _cell(self, key: int, name: str) -> QTableWidgetItem:
-        value = self._values.get((key, name))
-        item = QTableWidgetItem("–" if isinstance(value, str) else "" if value is None else _number(value))
-        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        item.setToolTip(value if isinstance(value, str) else "" if value is None else f"{value!r} {METRICS[name].unit}")
-        font = item.font()
-        font.setBold(isinstance(value, float) and key in self._best(name))
-        item.setFont(font)
-        return item
-
-    def _best(self, name: str) -> list[int]:
-        """Return the candidates that have the best value of a metric, where there are several to choose from.
-
-        Of a metric without a reference none is best: noise raises sharpness, blur lowers the variation.
-        """
-        if not METRICS[name].needs_reference:
-            return []
-        values = {key: v for (key, of), v in self._values.items() if of == name and key and isinstance(v, float)}
-        if len(values) < 2:
-            return []
-        distance = {"lower": lambda v: v, "higher": lambda v: -v, "one": lambda v: abs(v - 1)}[METRICS[name].better]
-        best = min(map(distance, values.values()))
-        return [key for key, value in values.items() if distance(value) == best]
-
-    def table_text(self) -> str:
-        """Return the table with full digits, columns parted by tabs."""
-        columns = self._columns()
-        lines = [["metric", "unit", *(layer.name for _, layer in columns)]]
-        for name, metric in METRICS.items():
-            values = (self._values.get((key, name)) for key, _ in columns)
-            lines.append([metric.label, metric.unit, *(repr(v) if isinstance(v, float) else "" for v in values)])
-        return "\n".join("\t".join(line) for line in lines)
-
-
-class SideBySide:
-    """Some layers in the cells of napari's grid, grey ones in one contrast; :meth:`undo` puts everything back."""
-
-    def __init__(self, viewer: ViewerModel, layers: Sequence[Image]) -> None:
-        self._viewer, self._grid = viewer, viewer.canvas.grid
-        self._was_visible = {layer: layer.visible for layer in viewer.layers}
-        self._was_grid = {name: getattr(self._grid, name) for name in ("enabled", "shape", "stride")}
-        camera = viewer.scene.camera
-        self._was_camera = {name: getattr(camera, name) for name in ("center", "zoom")}
-        self._grey = [layer for layer in layers if not layer.rgb]
-        self._was_named = {layer: layer.name_overlay.visible for layer in viewer.layers}
-        self._was_limits = {layer: tuple(layer.contrast_limits) for layer in self._grey}
-        for layer in viewer.layers:
-            layer.visible = layer in layers or bool(
-                provenance_of(layer).get("step") in (DIFFERENCE, FPW) and layer.visible
-            )
-        for layer in layers:
-            layer.name_overlay.visible = True
-        for layer in self._grey[1:]:
-            layer.contrast_limits = self._grey[0].contrast_limits
-        if len(self._grey) > 1:
-            link_layers(self._grey, ["contrast_limits"])
-        self._grid.shape, self._grid.stride, self._grid.enabled = (-1, -1), 1, True
-        viewer.reset_view()
-
-    def add(self, layers: Sequence[Image]) -> None:
-        """Show more layers, in further cells."""
-        for layer in layers:
-            layer.name_overlay.visible = True
-        self._viewer.reset_view()
-
-    def undo(self) -> None:
-        """Put back grid, contrast, visibility and view."""
-        if len(self._grey) > 1:
-            unlink_layers(self._grey, ["contrast_limits"])
-        for layer, limits in self._was_limits.items():
-            layer.contrast_limits = limits
-        for layer, visible in self._was_visible.items():
-            layer.visible = visible
-        for layer, named in self._was_named.items():
-            layer.name_overlay.visible = named
-        for name, value in self._was_grid.items():
-            setattr(self._grid, name, value)
-        for name, value in self._was_camera.items():
-            setattr(self._viewer.scene.camera, name, value)
-
-
-def compare(
-    stop: Event,
-    reference: Any,
-    planes: dict[int, Any],
-    maps: Sequence[str],
-    data_range: float | None,
-    mask: np.ndarray | None,
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the maps asked for, then the metrics.
-
-    ``("map", kind, ({key: pixels}, end of the contrast))`` and ``("metric", (key, name), value or why there is none)``.
-    ``planes`` are the candidates by a key other than 0, which is the reference's.
-    """
-    reference = np.asarray(reference)
-    read: dict[int, np.ndarray] = {}
-    for key, plane in planes.items():
-        read[key] = np.asarray(plane)
-        if stop.is_set():
+    def _ask_and_save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Figure of what is in view", "comparison.png", "PNG (*.png)")
+        if not name:
             return
-    for kind in maps:
-        of = {DIFFERENCE: _mean_difference, FPW: fpw_map}[kind]
-        pixels = {key: of(reference, plane) for key, plane in read.items()}
-        tops = [float(np.nanpercentile(np.abs(values), SHOWN_PERCENT)) for values in pixels.values()]
-        yield "map", kind, (pixels, max(tops) or 1.0)
-    for name, metric in METRICS.items():
-        for key, plane in {0: reference, **read}.items():
-            if metric.needs_reference and key == 0:
-                continue
-            images = (reference, plane) if metric.needs_reference else (plane,)
-            value: float | str
-            try:
-                value = float(metric(*images, data_range=data_range, mask=mask))
-            except (ValueError, TypeError) as error:
-                value = str(error)
-            yield "metric", (key, name), value
+        try:
+            self.save_figure(name, overwrite=True)  # the dialog has asked
+        except ValueError as error:
+            show_error(str(error))
 
+    def _tell(self, text: str) -> None:
+        self.saved.setText(text)
+        self.saved.setVisible(bool(text))
 
-def _mean_difference(reference: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Return the signed difference, of colours their mean."""
-    values = difference_map(reference, image)
-    return values if values.ndim == 2 else values.mean(axis=-1)
+    def _on_unsaved(self, why: str) -> None:
+        self._tell("")
+        show_error(why)
+
+    def save_figure(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write what is in view, the part zoomed in on, as PNG; in the background."""
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"{path.name}: figures are written as PNG; give a name that ends in .png")
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path}: exists already; give another name, or overwrite=True")
+        column = None
+        if self.view.swipe is not None:
+            rows, column = swipe_in_view(self._viewer, self.view.swipe)
+        else:
+            rows = rows_in_view(self._viewer)
+        self._tell("Saving…")
+        self._saving.start(write_figure, path, rows, scale_of(self._layers[0]), column)
 
 
 def is_comparable(layer: Layer) -> bool:
-    """Return whether a layer is an image other than the maps made here."""
-    return isinstance(layer, Image) and provenance_of(layer).get("step") not in (DIFFERENCE, FPW)
+    """Return whether a layer is an image other than the maps and the swipe made here."""
+    return isinstance(layer, Image) and map_kind(layer) is None and provenance_of(layer).get("step") != STEP
 
 
-def generated(layer: Layer | None) -> str:
-    """Return the mark of a layer whose pixels a model made, "" of one that was recorded."""
-    return "generated" if layer is not None and "generated" in provenance_of(layer) else ""
+def encloses(layer: Layer) -> bool:
+    """Return whether a layer may hold regions."""
+    return isinstance(layer, Shapes) and OWN not in layer.metadata
 
 
-def _table() -> QTableWidget:
-    table = QTableWidget(len(METRICS), 0)
-    for row, metric in enumerate(METRICS.values()):
-        head = QTableWidgetItem(f"{metric.label} {ARROWS[metric.better]}" if metric.needs_reference else metric.label)
-        head.setToolTip(f"{metric.help} In {metric.unit}." if metric.unit else metric.help)
-        table.setVerticalHeaderItem(row, head)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.verticalHeader().setDefaultSectionSize(24)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    header.setMinimumSectionSize(62)
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-    header.setFixedHeight(52)
-    table.setFixedHeight(header.height() + 24 * len(METRICS) + 20)
-    return table
+def _grid(*widgets: QWidget) -> QGridLayout:
+    grid = QGridLayout()
+    for place, widget in enumerate(widgets):
+        grid.addWidget(widget, *divmod(place, 2))
+    return grid
 
 
 def _size(layer: Image) -> tuple[int, ...]:
     return tuple(full_resolution(layer).shape[layer.ndim - 2 :])
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else f"{name[:10]}…{name[-10:]}"
-
-
 def _shape(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} × {shape[1]}" + (" in colour" if len(shape) > 2 else "")
-
-
-def _number(value: float) -> str:
-    return "∞" if np.isinf(value) else f"{value:.4g}".replace("-", "−")
