@@ -141,7 +141,7 @@ def report(viewer: napari.Viewer) -> None:
 
 def evaluate(viewer: napari.Viewer) -> None:
     """Show how a model does on parts of one smear, put out of focus by simulation."""
-    viewer.window.resize(1100, 760)
+    viewer.window.resize(1100, 740)
     with as_file(files("napari_cellrestore") / "data" / "smear.jpg") as path:
         smear = read_smear(path)
     z_um = [round(0.2 * step, 1) for step in range(-6, 7)]

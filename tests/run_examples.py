@@ -173,4 +173,4 @@ def test_pictures_are_used_and_small():
     shown = {name for page in PAGES for name in re.findall(r"images/([\w.-]+)", page.read_text(encoding="utf-8"))}
     assert set(pictures) == shown
     assert max(pictures.values()) <= 300_000
-    assert sum(pictures.values()) <= 1_500_000
+    assert sum(pictures.values()) <= 3_000_000

@@ -15,6 +15,7 @@ from napari_cellrestore import cli
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.cli import COMMANDS, main
 from napari_cellrestore.cli._common import expand, read_splits
+from napari_cellrestore.evaluate import read_evaluation
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.focus import MEASURES, focus_curve
 from napari_cellrestore.held_out import model_method, score_held_out
@@ -814,6 +815,22 @@ def test_evaluate_on_recorded_stacks_leaves_out_bad_ones(tmp_path, rng, say):
     assert "tiny on 2 recorded focus stacks in stacks; 1 left out" in out[0]
     rows = [line for line in out if line.startswith("0 um")]
     assert rows[0].split()[2:4] == ["0", "1"]  # of the sharpest plane itself: MSE 0, SSIM 1
+
+
+def test_what_was_left_out_is_tried_again(tmp_path, rng, say):
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    write_tiff(folder / "a.ome.tif", blurred_stack(rng))
+    (folder / "b.ome.tif").write_bytes(b"II*\0nonsense")
+    arguments = ("evaluate", "tiny", "--stacks", folder, "--out", tmp_path / "out", "--json")
+    assert say(*arguments)[0] == 2
+    (folder / "b.ome.tif").unlink()
+    write_tiff(folder / "b.ome.tif", blurred_stack(rng))
+    status, out, _ = say(*arguments)
+    assert status == 0
+    assert json.loads(out[-1])["samples"] == ["a.ome.tif", "b.ome.tif"]
+    assert read_evaluation(tmp_path / "out" / "stacks").left_out == {}
+    assert refused(say(*arguments, "--z-step", 0.5), "z_step_um was None, now 0.5")
 
 
 def blurred_stack(rng):

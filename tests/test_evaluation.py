@@ -315,6 +315,10 @@ def test_a_gain_is_seen_and_noise_is_not(rng):
 
 def test_few_images_show_nothing(rng):
     assert set(verdicts(table_of(rng, images=5, gain=0.5)).values()) == {"too few images"}
+    assert set(verdicts(table_of(rng, images=6, gain=0.9)).values()) == {
+        "too few images"
+    }  # three comparisons: 3 * 2 / 2^6
+    assert set(verdicts(table_of(rng, images=9, gain=0.9)).values()) == {"better"}
 
 
 def test_differences_and_directions(rng):

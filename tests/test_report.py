@@ -117,7 +117,7 @@ def written(smear: dict[str, ImageStack], tmp_path_factory: pytest.TempPathFacto
 
 
 def test_the_folder_holds_what_is_promised_and_nothing_else(written: Path) -> None:
-    figures = {"pictures.png", "details.png", "difference.png", "fpw.png", "focus_curve.png"}
+    figures = {"pictures.png", "details.png", "difference.png", "fpw.png", "trust.png", "focus_curve.png"}
     texts = {"report.html", "report.pdf", "metrics.csv", "provenance.json"}
     assert {path.name for path in written.iterdir()} == figures | texts
     assert [path.name for path in written.parent.iterdir()] == ["smear"]
@@ -127,7 +127,7 @@ def test_page_shows_names_and_warnings_as_they_are_and_runs_nothing(written: Pat
     page = Page(written / "report.html")
     assert not {"script", "iframe", "link", "b"} & set(page.tags)
     assert all((written / link).is_file() for link in page.links)
-    assert len(page.links) == 5
+    assert len(page.links) == 6
     source = (written / "report.html").read_text(encoding="utf-8")
     assert "http" not in source
     for words in (

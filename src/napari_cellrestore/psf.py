@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 from scipy import fft
 
 from napari_cellrestore.objective import Objective
@@ -93,6 +94,41 @@ def incoherent_psf(
     return np.asarray(fft.fftshift(intensity / intensity.sum()))
 
 
+def coherent_psf(
+    shape: tuple[int, int], pixel_um: float, objective: Objective, defocus_um: float = 0.0, *, paraxial: bool = False
+) -> Array:
+    """Amplitude point-spread function of coherent imaging, (Y, X), centred, complex, sum 1.
+
+    ``F^-1{P W}`` (Werth & Matlock 2018, equations 2 to 4); the image of a transparent object under one plane wave is
+    the squared modulus of the object's field convolved with it. An even field stays what it is. Its squared modulus
+    is :func:`incoherent_psf` but for the scale.
+
+    Examples
+    --------
+    >>> psf = coherent_psf((65, 65), 0.1, Objective(na=1.05, wavelength_um=0.53, immersion_index=1.515), 0.5)
+    >>> complex(psf.sum().round(6))
+    (1+0j)
+    """
+    if not (np.isfinite(pixel_um) and pixel_um > 0):
+        raise ValueError(f"pixel_um is {pixel_um}: give the size of a pixel at the object in micrometres")
+    return np.asarray(fft.fftshift(fft.ifft2(pupil(shape, pixel_um, objective, defocus_um, paraxial=paraxial))))
+
+
+def in_focus_otf(frequency: npt.ArrayLike, objective: Objective) -> Array:
+    """Optical transfer function in focus, closed form, at frequencies in cycles/um.
+
+    ``2 / pi (acos s - s sqrt(1 - s^2))`` with ``s = frequency wavelength / (2 NA)``, 0 from ``s = 1`` on (Goodman,
+    Introduction to Fourier Optics, equation 6-32).
+
+    Examples
+    --------
+    >>> in_focus_otf([0, 0.5, 1], Objective(na=0.25, wavelength_um=0.5))
+    array([1.   , 0.391, 0.   ])
+    """
+    s = np.minimum(np.abs(np.asarray(frequency, float)) / objective.cutoff_per_um, 1)
+    return np.asarray(2 / np.pi * (np.arccos(s) - s * np.sqrt(1 - s**2)))
+
+
 def otf(psf: Array) -> Array:
     """Optical transfer function of a centred point-spread function, FFT order, complex (Y, X), 1 at frequency 0.
 
@@ -120,11 +156,23 @@ def blur_radius_px(pixel_um: float, objective: Objective, defocus_um: float) -> 
 
 def check_sampling(pixel_um: float, objective: Objective) -> None:
     """Refuse an impossible pixel size and warn about one that aliases the incoherent image."""
+    if message := aliasing(pixel_um, objective):
+        warnings.warn(message, stacklevel=3)
+
+
+def aliasing(pixel_um: float, objective: Objective) -> str:
+    """Return what is wrong with pixels that alias the incoherent image, ``""`` if they do not.
+
+    Examples
+    --------
+    >>> aliasing(0.5, Objective(na=0.25, wavelength_um=0.5))
+    ''
+    """
     if not (np.isfinite(pixel_um) and pixel_um > 0):
         raise ValueError(f"pixel_um is {pixel_um}: give the size of a pixel at the object in micrometres")
-    if pixel_um > objective.nyquist_pixel_um * 1.001:
-        warnings.warn(
-            f"pixels of {pixel_um:g} um alias an image of NA {objective.na:g} at {objective.wavelength_um:g} um; "
-            f"frequencies up to {objective.cutoff_per_um:.3g} per um need pixels of {objective.nyquist_pixel_um:.3g} um or less",
-            stacklevel=3,
-        )
+    if pixel_um <= objective.nyquist_pixel_um * 1.001:
+        return ""
+    return (
+        f"pixels of {pixel_um:g} um alias an image of NA {objective.na:g} at {objective.wavelength_um:g} um; "
+        f"frequencies up to {objective.cutoff_per_um:.3g} per um need pixels of {objective.nyquist_pixel_um:.3g} um or less"
+    )

@@ -7,7 +7,7 @@ or invented, and nothing in the measured image says which. These are two kinds o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from scipy import fft, ndimage, optimize
 
 from napari_cellrestore.filters import blur
+from napari_cellrestore.recover import recover_psf
+from napari_cellrestore.simulate import quantise
 
 Array = np.ndarray
 Psf = Array | Sequence[Array]
@@ -32,24 +34,36 @@ UNSURE = 3.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """A kind of pixel: its number in a map of classes, its colour and what it means."""
+    """A kind of pixel: its number in a map of classes is its place in :data:`LEGEND`; its colour and what it means."""
 
     name: str
     colour: str
+    brief: str
     meaning: str
 
 
 #: The kinds of pixel, by their number in :attr:`Trust.classes`; colours are told apart by colour-blind eyes too.
 LEGEND = (
-    Verdict("explained", "#009e73", "Blurred again, it is what was measured, up to noise."),
+    Verdict(
+        "explained", "#009e73", "blurred again, as measured", "Blurred again, it is what was measured, up to noise."
+    ),
     Verdict(
         "cannot tell",
         "#e69f00",
+        "finer than the blur left",
         "Detail finer than what the blur left: the measured image neither confirms nor denies it.",
     ),
-    Verdict("model unsure", "#56b4e9", "Turned or mirrored, the same image is restored differently here."),
     Verdict(
-        "contradicts", "#d55e00", "Blurred again, it is not what was measured: something is added, missing or moved."
+        "model unsure",
+        "#56b4e9",
+        "differs when turned",
+        "Turned or mirrored, the same image is restored differently here.",
+    ),
+    Verdict(
+        "contradicts",
+        "#d55e00",
+        "added, missing or moved",
+        "Blurred again, it is not what was measured: something is added, missing or moved.",
     ),
 )
 
@@ -271,6 +285,47 @@ def judge(
         misfit=float(max(misfits)),
         smallest_told_px=smallest_told_px(restored, psf, noise),
     )
+
+
+def judge_pair(
+    measured: npt.ArrayLike,
+    restored: npt.ArrayLike,
+    *,
+    noise_std: float | None = None,
+    method: Callable[[Array], npt.ArrayLike] | None = None,
+    spread: Array | None = None,
+) -> Trust:
+    """Judge a restored image by the measured one alone: the blur between them is recovered from the two.
+
+    Parameters
+    ----------
+    measured, restored : (Y, X), (Y, X, 3) or (Y, X, 4) array
+        In the same grey levels.
+    noise_std, spread
+        As in :func:`judge`.
+    method : callable, optional
+        Restores an image (Y, X) or (Y, X, 3) of the measured one's type, as the restored one was. It is asked once more, for
+        the restored image blurred again: what it leaves there, where the truth is known, is what it usually leaves.
+
+    Raises
+    ------
+    ValueError
+        Images from which no blur can be recovered, see :func:`napari_cellrestore.recover.recover_psf`.
+    """
+    kernels = _recovered(measured, restored)
+    usual = usual_kernels = None
+    if method is not None:
+        image = np.asarray(restored)
+        again = blur(image[..., :3] if image.ndim == 3 else image, psf=kernels)
+        usual = again, np.asarray(method(quantise(again, np.asarray(measured).dtype)))
+        usual_kernels = _recovered(*usual)
+    return judge(measured, restored, kernels, noise_std=noise_std, usual=usual, usual_psf=usual_kernels, spread=spread)
+
+
+def _recovered(blurred: npt.ArrayLike, sharp: npt.ArrayLike) -> list[Array]:
+    """Return the kernel that leads from one image to the other, for each colour."""
+    pairs = (np.moveaxis(_image(image, "the image"), -1, 0) for image in (sharp, blurred))
+    return [recover_psf(f, g, 1.0).psf for f, g in zip(*pairs, strict=True)]
 
 
 def _expected(z: Array, edges: Array) -> Array:

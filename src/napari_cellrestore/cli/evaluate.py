@@ -73,6 +73,7 @@ class Source:
 
     name: str
     said: str
+    simulated: bool
     samples: Mapping[str, Callable[[], Sample]]
     methods: Mapping[str, Method]
     data_range: float | None
@@ -129,7 +130,9 @@ def _recorded(options: argparse.Namespace, models: list[Model]) -> list[Source]:
         samples = recorded_samples(folder, axes=options.axes, z_step_um=options.z_step, align=options.align)
         name = Path(folder).resolve().name
         sources.append(
-            Source(name, f"recorded focus stacks in {name}", _first(samples, options), methods, options.data_range)
+            Source(
+                name, f"recorded focus stacks in {name}", False, _first(samples, options), methods, options.data_range
+            )
         )
     return sources
 
@@ -146,7 +149,8 @@ def _simulated(options: argparse.Namespace, models: list[Model]) -> list[Source]
     sources = []
     for name, split in read_splits(options.images).items():
         samples = _first(simulated_samples(split.test, settings), options)
-        sources.append(Source(name, f"focus stacks simulated from held-out images of {name}", samples, methods, 255.0))
+        said = f"focus stacks simulated from held-out images of {name}"
+        sources.append(Source(name, said, True, samples, methods, 255.0))
     return sources
 
 
@@ -181,8 +185,11 @@ def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) 
     said = {
         "images": source.said,
         "methods": {name: known.get(name, "classical filter") for name in source.methods},
+        "simulated": source.simulated,
         "data_range": source.data_range,
         "align": options.align,
+        "axes": options.axes,
+        "z_step_um": options.z_step,
     }
     folder = _folder(options, source)
     ledger: Ledger | None = None
@@ -190,7 +197,7 @@ def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) 
         _check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         ledger = Ledger(folder / LEDGER, said)
-    done = {} if ledger is None else {sample.name: sample for sample in ledger.done}
+    done = {} if ledger is None else {sample.name: sample for sample in ledger.done if not sample.reason}
     waiting = {name: make for name, make in source.samples.items() if name not in done}
     scored = score_samples(waiting, source.methods, data_range=source.data_range)
     with closing(scored), _progress(options, len(source.samples), len(done)) as bar:

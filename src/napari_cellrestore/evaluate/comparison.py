@@ -15,8 +15,6 @@ from napari_cellrestore.metrics import METRICS
 
 #: Chance of calling any of the differences real where none is.
 SIGNIFICANCE = 0.05
-#: The paired test cannot call any difference of fewer images real: 2 / 2**5 is above 0.05.
-FEWEST = 6
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class Comparison:
         Of the paired Wilcoxon test, corrected for the number of comparisons (Holm 1979, Scand. J. Stat. 6:65).
     images : int
     verdict : str
-        ``"better"``, ``"worse"``, ``"no difference shown"`` or ``"too few images"``.
+        ``"better"``, ``"worse"``, ``"no difference shown"`` or, where even the smallest p-value of so many comparisons over so
+        few images, ``2 / 2^n`` times their number, is not small enough, ``"too few images"``.
     """
 
     metric: str
@@ -68,7 +67,8 @@ def compare_methods(table: ScoreTable, metrics: Sequence[str] | None = None) -> 
     for metric in metrics or table.metrics:
         for before, after in combinations(table.scores, 2):
             found.append(_compare(table, metric, after, before))
-    return [_judged(one, p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+    corrected = holm([one.p for one in found])
+    return [_judged(one, p, len(found)) for one, p in zip(found, corrected, strict=True)]
 
 
 def _compare(table: ScoreTable, metric: str, method: str, against: str) -> Comparison:
@@ -86,9 +86,9 @@ def _compare(table: ScoreTable, metric: str, method: str, against: str) -> Compa
     )
 
 
-def _judged(one: Comparison, p: float) -> Comparison:
+def _judged(one: Comparison, p: float, comparisons: int) -> Comparison:
     difference, low, high = one.difference
-    if one.images < FEWEST:
+    if comparisons * 2.0 ** (1 - one.images) >= SIGNIFICANCE:
         verdict = "too few images"
     elif p >= SIGNIFICANCE or low <= 0 <= high:
         verdict = "no difference shown"

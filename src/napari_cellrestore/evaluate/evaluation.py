@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,7 +60,7 @@ class Evaluation:
     @cached_property
     def levels_um(self) -> tuple[float, ...]:
         """Focus levels of all samples together."""
-        return tuple(sorted({level for sample in self.kept for level in sample.levels_um}))
+        return tuple(sorted(self._level_counts))
 
     @cached_property
     def table(self) -> ScoreTable:
@@ -72,20 +73,19 @@ class Evaluation:
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
-        """What makes samples doubtful: flags of their focus curves, and levels that they lack."""
-        said = {sample.name: [*sample.remarks, *self._missing(sample)] for sample in self.kept}
-        return {name: texts for name, texts in said.items() if texts}
+        """What makes samples doubtful: flags of their focus curves, and levels that at least half of the others have."""
+        usual = {level for level, count in self._level_counts.items() if 2 * count >= len(self.kept)}
+        remarks = {}
+        for sample in self.kept:
+            missing = sorted(usual - set(sample.levels_um))
+            said = [f"no plane at {', '.join(f'{level:g}' for level in missing)} um"] if missing else []
+            if texts := [*sample.remarks, *said]:
+                remarks[sample.name] = texts
+        return remarks
 
-    def _missing(self, sample: Scored) -> list[str]:
-        """Say which levels a sample lacks that at least half of the samples have."""
-        has = np.array([[level in other.levels_um for level in self.levels_um] for other in self.kept])
-        usual = has.mean(axis=0) >= 0.5
-        missing = [
-            f"{level:g}"
-            for level, there in zip(self.levels_um, usual, strict=True)
-            if there and level not in sample.levels_um
-        ]
-        return [f"no plane at {', '.join(missing)} um"] if missing else []
+    @cached_property
+    def _level_counts(self) -> Counter[float]:
+        return Counter(level for sample in self.kept for level in sample.levels_um)
 
     @property
     def methods(self) -> list[str]:
@@ -216,7 +216,9 @@ def read_evaluation(folder: str | Path, sharp_um: tuple[float, float] = SHARP_UM
             f"{folder}: holds no evaluation ({LEDGER}); give a folder that cellrestore evaluate has written"
         )
     try:
-        return Evaluation(json.loads(lines[0]), [_scored(json.loads(line)) for line in lines[1:]], sharp_um)
+        scored = [_scored(json.loads(line)) for line in lines[1:]]
+        latest = {sample.name: sample for sample in scored}  # one that was left out may have been scored later
+        return Evaluation(json.loads(lines[0]), list(latest.values()), sharp_um)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: is not the ledger of an evaluation ({error})") from error
 

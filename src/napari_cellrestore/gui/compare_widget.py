@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer, Shapes
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QLocale, QTimer
+from qtpy.QtCore import QLocale, Qt, QTimer
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
     QApplication,
@@ -32,7 +33,7 @@ from napari_cellrestore.gui.comparison import Wanted, compare
 from napari_cellrestore.gui.current import full_resolution, lazy_plane, provenance_of
 from napari_cellrestore.gui.figure import rows_in_view, scale_of, swipe_in_view, write_figure
 from napari_cellrestore.gui.layers import stack_from_layer
-from napari_cellrestore.gui.maps import MAPS, MapLayers, map_kind
+from napari_cellrestore.gui.maps import MAPS, MapLayers, legend_said, map_kind
 from napari_cellrestore.gui.metrics_table import MetricsTable, Value
 from napari_cellrestore.gui.names import generated
 from napari_cellrestore.gui.panel import Panel
@@ -78,6 +79,7 @@ class CompareWidget(Panel):
         for name, button in self.map_buttons.items():
             button.setToolTip(MAPS[name].help)
         self.said, self.saved = QLabel(wordWrap=True), QLabel(wordWrap=True)
+        self.legend = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
         self.table, self.regions = MetricsTable(), RegionTable()
         self.copy_button, self.copy_regions_button = QPushButton("Copy table"), QPushButton("Copy regions")
         for button in (self.copy_button, self.copy_regions_button):
@@ -101,7 +103,7 @@ class CompareWidget(Panel):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
-        for part in (self.said, self.curves, self.table, self.regions):
+        for part in (self.said, self.legend, self.curves, self.table, self.regions):
             layout.addWidget(part)
         layout.addLayout(actions)
         layout.addWidget(self.saved)
@@ -206,6 +208,8 @@ class CompareWidget(Panel):
         for name in MAPS:
             if name not in maps:
                 self._maps.drop(name)
+        if "trust" not in maps:
+            self._show_legend([])
         self._areas, mask = [], None
         if there_are:
             reference, shapes = self._layers[0], self.mask.layer
@@ -280,8 +284,19 @@ class CompareWidget(Panel):
             self._say()
             return
         pixels, limits = made
+        if name == "trust":
+            self._show_legend(pixels)
         layers = self._maps.show(name, self._layers[0], dict(zip(self._layers[1:], pixels, strict=True)), limits)
         self.view.add_maps(layers)
+
+    def _show_legend(self, trust: Sequence[np.ndarray]) -> None:
+        """Say what the kinds of a trust map mean and how much there is of each, for each candidate."""
+        names = [escape(layer.name) for layer in self._layers[1:]] if len(trust) > 1 else [""] * len(trust)
+        said = (
+            f"<p>{name}{':<br>' if name else ''}{legend_said(one)}</p>" for name, one in zip(names, trust, strict=True)
+        )
+        self.legend.setText("".join(said))
+        self.legend.setVisible(bool(trust))
 
     def _on_removed(self, event: Any) -> None:
         """Switch off what shows itself by layers of its own when the user removed them."""

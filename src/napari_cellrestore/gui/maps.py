@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_rgba
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.utils.colormaps import Colormap
@@ -15,6 +16,7 @@ from napari_cellrestore.gui.current import made_from, plane_index, plane_place, 
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.metrics import difference_map, fpw_map, gradient_map, ssim_map
 from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.trust import LEGEND, judge_pair
 
 Limits = tuple[float, float]
 #: Percentile of a map's pixels at which its contrast ends.
@@ -22,6 +24,14 @@ SHOWN_PERCENT = 99.5
 #: Below the reference blue, above it red, equal to it white.
 DIVERGING = Colormap(
     [[0.02, 0.19, 0.58], [0.42, 0.68, 0.90], [1, 1, 1], [0.96, 0.60, 0.44], [0.65, 0, 0.13]], name="below-above"
+)
+
+
+#: The kinds of pixel of a trust map; what is explained is left clear, so that the image below is seen.
+KINDS = Colormap(
+    [to_rgba(verdict.colour, alpha=0.65 if number else 0) for number, verdict in enumerate(LEGEND)],
+    name="trust",
+    interpolation="zero",
 )
 
 
@@ -71,6 +81,23 @@ def _mean_difference(reference: np.ndarray, image: np.ndarray) -> np.ndarray:
     return values if values.ndim == 2 else values.mean(axis=-1)
 
 
+def trust_classes(measured: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """Return the number of the kind of each pixel in the legend of trust."""
+    return judge_pair(measured, restored).classes.astype(np.float32)
+
+
+def legend_said(classes: np.ndarray) -> str:
+    """Return the legend of a trust map as rich text, with the share of each kind; what is explained is not coloured."""
+    counts = np.bincount(classes.astype(int).ravel(), minlength=len(LEGEND))
+    lines = []
+    for number, (verdict, count) in enumerate(zip(LEGEND, counts, strict=True)):
+        if verdict.name == "model unsure":  # known only where the model was asked several times
+            continue
+        sign = f"<span style='color:{verdict.colour}'>■</span>" if number else "□"
+        lines.append(f"{sign} <b>{verdict.name}</b> {100 * count / classes.size:.1f} %: {verdict.meaning}")
+    return "<br>".join(lines)
+
+
 #: The kinds of map by the step that their provenance names, in the order of their buttons.
 MAPS = {
     kind.name: kind
@@ -83,6 +110,8 @@ MAPS = {
                 "", "Structural similarity around each pixel: yellow is like the reference, 1 is identical", True),
         MapKind("gradient", "Gradient", lambda y, x, _: gradient_map(y, x), DIVERGING, about_zero, "−",
                 "grey levels", "Edges: red stronger than in the reference (or noise), blue weaker; of colours the mean"),
+        MapKind("trust", "Trust", lambda y, x, _: trust_classes(y, x), KINDS, lambda _: (-0.5, len(LEGEND) - 0.5), "from",
+                "kind", "How far a restoration can be trusted; the reference must be the image that it was made from"),
     )
 }  # fmt: skip
 
@@ -110,7 +139,7 @@ class MapLayers:
             options |= plane_place(candidate) | look
             options["name"] = f"{name}: {candidate.name} {kind.of} {reference.name}"
             layers.append(put_layer(self._viewer, data, options))
-        if layers and layers[-1] not in self._layers[name]:
+        if kind.colormap is not KINDS and layers and layers[-1] not in self._layers[name]:
             show_scale(layers[-1])
             layers[-1].colorbar.position = "middle_right"  # over the image also where it does not fill its cell
         self.drop(name, but=layers)

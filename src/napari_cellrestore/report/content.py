@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,7 @@ from napari_cellrestore.report.words import (
     warnings,
 )
 from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.trust import Trust, judge_pair
 
 Array = np.ndarray
 
@@ -68,6 +69,7 @@ class Report:
     scale: Scale
     detail: Region | None
     maps: dict[str, Map]
+    trust: Trust | None
     curve: FocusCurve | None
     planes: tuple[int, ...]  # of the stack that the input is; more than one where they are equal
     scores: tuple[Scores, ...]
@@ -102,6 +104,7 @@ def collect(
     span, span_said = _span(images[basis], plan, data_range)
     scores, notes = _scores(images, basis, span)
     maps = _maps(images, basis)
+    trust, no_trust = _trust(images, restored)
     levels, levels_said = _levels(images)
     made = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     everything = stacks if stack is None else stacks | {"stack": stack}
@@ -114,11 +117,12 @@ def collect(
         scale=Scale(levels, original.pixel_um, _aspect(original)),
         detail=_detail(images[basis].shape[:2], maps["fpw"].values if "fpw" in maps else None),
         maps=maps,
+        trust=trust,
         curve=None if stack is None else focus_curve(stack),
         planes=() if stack is None else planes_of(images["input"], stack, original.z_um),
         scores=scores,
         warnings=tuple(dict.fromkeys(warnings(stacks, images, plan))),
-        notes=tuple(dict.fromkeys([span_said, *notes])),
+        notes=tuple(dict.fromkeys([span_said, *no_trust, *notes])),
         facts=facts(restored, everything, made, plan),
         settings=settings(plan),
         provenance={
@@ -290,6 +294,31 @@ def _maps(images: Mapping[str, Array], basis: str) -> dict[str, Map]:
             signed=False,
         )
     return maps
+
+
+def _trust(images: Mapping[str, Array], restored: ImageStack) -> tuple[Trust | None, list[str]]:
+    """Return how far the restored image explains the input, or why that cannot be said.
+
+    The model that restored it is asked once more where it is at hand, see :func:`napari_cellrestore.trust.judge_pair`.
+    """
+    try:
+        return judge_pair(images["input"], images["restored"], method=_method_of(restored)), []
+    except ValueError as error:
+        return None, [f"Whether the restored image explains the input cannot be said: {error}."]
+
+
+def _method_of(restored: ImageStack) -> Callable[[Array], Array] | None:
+    """Return what restored an image, where its model is in the list and still the same."""
+    made = restored.provenance
+    if "model" not in made:
+        return None
+    from napari_cellrestore.model import load_model, model_folders  # with torch, which a report alone does not need
+    from napari_cellrestore.restore import restore
+
+    folder = model_folders().get(str(made["model"]))
+    if folder is None or (model := load_model(folder)).card.weights_sha256 != made.get("weights_sha256"):
+        return None
+    return lambda image: np.asarray(restore(image, model).compute(scheduler="synchronous"))
 
 
 def largest_colour(difference: Array) -> Array:

@@ -113,7 +113,7 @@ def _notice(evaluation: Evaluation) -> tuple[str, list[str]]:
     """Return what was measured, and what to mind."""
     count = len(evaluation.kept)
     said = f"{count} {evaluation.settings.get('images', 'samples')}"
-    minds = [SIMULATED] if "simulated" in said else []
+    minds = [SIMULATED] if evaluation.settings.get("simulated") else []
     if evaluation.left_out:
         minds.append(f"{len(evaluation.left_out)} of {len(evaluation.samples)} could not be scored: see below.")
     if evaluation.remarks:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from napari_cellrestore.focus import FocusCurve
@@ -30,6 +31,7 @@ from napari_cellrestore.report.sheet import (
     shorten,
     text_width_mm,
 )
+from napari_cellrestore.trust import LEGEND, Trust, Verdict
 
 Array = np.ndarray
 
@@ -289,6 +291,54 @@ def colour_map(content: Map, scale: Scale, width_mm: float = WIDTH_MM / 2, pictu
     return Block(width_mm, name.height_mm + frame.height_mm + caption.height_mm + 2, draw)
 
 
+def trust_map(
+    restored: Array, trust: Trust, scale: Scale, width_mm: float = WIDTH_MM / 2, picture_mm: float = 80
+) -> Block:
+    """Return the restored image, pale, with the places in colour that are in doubt, and what the colours mean."""
+    frame = _Frame.fit(restored, scale, width_mm, picture_mm)
+    name = paragraph("Trust: what the input says", width_mm, 7.5, bold=True)
+    kinds = [(number, verdict) for number, verdict in enumerate(LEGEND) if number and verdict.name != "model unsure"]
+    lines = [paragraph(_kind_said(trust, verdict), width_mm - 4, 6, colour=MUTED) for _, verdict in kinds]
+    explained = paragraph(_kind_said(trust, LEGEND[0]), width_mm, 6, colour=MUTED)
+    shown = as_shown(restored, scale.levels).astype(np.float32)
+    shown = 255 - (255 - shown.mean(axis=-1, keepdims=True)) * 0.5 * np.ones(3, np.float32)
+    factor = _factor(restored)
+    classes = trust.classes[factor // 2 :: factor, factor // 2 :: factor][: shown.shape[0], : shown.shape[1]]
+    for number, verdict in kinds:
+        shown[classes == number] = 255 * np.array(to_rgb(verdict.colour))
+
+    def draw(sheet: Sheet, left: float, top: float) -> None:
+        name.draw(sheet, left, top)
+        top += name.height_mm + 1
+        place = left, top, frame.width_mm, frame.height_mm
+        axes = _image_axes(sheet, place, restored, frame.px_per_mm, scale)
+        axes.imshow(
+            shown.astype(np.uint8), extent=_extent(restored), origin="upper", aspect="auto", interpolation="nearest"
+        )
+        top += frame.height_mm + 1
+        explained.draw(sheet, left, top)
+        top += explained.height_mm + 0.5
+        for (_, verdict), line in zip(kinds, lines, strict=True):
+            sheet.box(left, top + 0.4, 2.2, 2.2, facecolor=verdict.colour)
+            line.draw(sheet, left + 4, top)
+            top += line.height_mm + 0.5
+
+    height_mm = (
+        name.height_mm + 2 + frame.height_mm + explained.height_mm + sum(one.height_mm + 0.5 for one in lines) + 0.5
+    )
+    return Block(width_mm, height_mm, draw)
+
+
+def _kind_said(trust: Trust, verdict: Verdict, brief: bool = True) -> str:
+    words = verdict.brief if brief else verdict.meaning
+    return f"{verdict.name} ({100 * trust.shares[verdict.name]:.1f} %): {words}"
+
+
+def trust_said(trust: Trust) -> str:
+    """Return a trust map in words."""
+    return " ".join(_kind_said(trust, verdict, brief=False) for verdict in LEGEND if verdict.name != "model unsure")
+
+
 #: What the flags of a focus curve mean, for a reader who does not know them.
 FLAGS = {
     "one plane": "the stack has one plane, so there is no curve",
@@ -366,7 +416,7 @@ def _curve(axes: Axes, curve: FocusCurve, planes: Sequence[int]) -> None:
             axes.axvline(z, color=INPUT, linewidth=1.2, label="input (not measured)")
     axes.set_ylim(0, 1.08)
     axes.set_xlabel("z (µm)" if curve.z_unit == "um" else "plane number", fontproperties=font(6), color=INK)
-    axes.set_ylabel("focus measure / peak", fontproperties=font(6), color=INK)
+    axes.set_ylabel("focus / peak", fontproperties=font(6), color=INK)
 
 
 def small_ticks(axes: Axes, size_pt: float = 6) -> None:

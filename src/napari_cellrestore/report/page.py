@@ -8,7 +8,15 @@ from pathlib import Path
 
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.content import Report, Scores
-from napari_cellrestore.report.figures import colour_map, crop, curve_said, focus_plot, pictures_side_by_side
+from napari_cellrestore.report.figures import (
+    colour_map,
+    crop,
+    curve_said,
+    focus_plot,
+    pictures_side_by_side,
+    trust_map,
+    trust_said,
+)
 from napari_cellrestore.report.html import bullets, document, facts_table, figure
 from napari_cellrestore.report.sheet import MUTED, WIDTH_MM, Block, below, beside, notice, paragraph, table, write_pdf
 from napari_cellrestore.report.words import MADE_BY
@@ -31,6 +39,9 @@ def figures(report: Report, map_mm: float = 90, picture_mm: float = 110) -> dict
         )
     for name, content in report.maps.items():
         blocks[name] = colour_map(content, scale, map_mm, picture_mm)
+    if report.trust is not None:
+        restored = next(picture.pixels for picture in report.pictures if picture.name == "Restored")
+        blocks["trust"] = trust_map(restored, report.trust, scale, map_mm, picture_mm)
     if report.curve is not None:
         blocks["focus_curve"] = focus_plot(report.curve, report.planes, map_mm, picture_mm)
     return blocks
@@ -84,7 +95,7 @@ def write_pages(report: Report, path: Path) -> int:
 
 def _page(report: Report, picture_mm: float) -> list[Block]:
     """Return the blocks of a page, from top to bottom, with pictures of a height."""
-    count = len(report.maps) + (report.curve is not None)
+    count = len(report.maps) + (report.curve is not None) + (report.trust is not None)
     map_mm = (WIDTH_MM - 5 * (count - 1)) / count if count > 1 else WIDTH_MM / 2
     blocks = figures(report, map_mm, picture_mm)
     pictures = [blocks.pop(name) for name in ("pictures", "details") if name in blocks]
@@ -175,6 +186,8 @@ def _alternative(name: str, report: Report) -> str:
     shown = ", ".join(picture.name + (f" ({picture.mark})" if picture.mark else "") for picture in report.pictures)
     if name in report.maps:
         return f"{report.maps[name].name}. {report.maps[name].caption}"
+    if name == "trust":
+        return trust_said(report.trust) if report.trust is not None else ""
     if name == "focus_curve":
         return curve_said(report.curve, report.planes) if report.curve is not None else ""
     return f"{shown}. {_detail_caption(report) if name == 'details' else _picture_caption(report)}"

@@ -1,0 +1,84 @@
+"""Models to choose from, by check boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import QListWidget, QListWidgetItem
+
+from napari_cellrestore.card import ModelCard
+from napari_cellrestore.gui.choice import Connections
+from napari_cellrestore.gui.theme import check_box_style
+from napari_cellrestore.model import list_models
+
+ROW_PX = 22
+
+
+class ModelChecks(QListWidget):
+    """All models that there are; those of one task can be checked.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Its theme is followed.
+    task : str
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, task: str = "deblur") -> None:
+        super().__init__()
+        self._viewer, self._task = viewer, task
+        self.cards: list[ModelCard] = []
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.refresh()
+        self._restyle()
+        self.itemChanged.connect(lambda _item: self.changed.emit())
+        Connections(self).connect(viewer.events.theme, self._restyle)
+
+    @property
+    def checked(self) -> list[ModelCard]:
+        """Cards of the models that are checked."""
+        return [card for row, card in enumerate(self.cards) if self.item(row).checkState() == Qt.CheckState.Checked]
+
+    @property
+    def offered(self) -> list[str]:
+        """Names of the models that can be checked."""
+        return [card.name for card in self.cards if card.task == self._task]
+
+    def check(self, names: Collection[str]) -> None:
+        """Check these models and no other."""
+        for row, card in enumerate(self.cards):
+            if card.task == self._task:
+                state = Qt.CheckState.Checked if card.name in names else Qt.CheckState.Unchecked
+                self.item(row).setCheckState(state)
+
+    def refresh(self) -> None:
+        """List the models anew; those checked stay checked."""
+        before = [card.name for card in self.checked]
+        self.cards = sorted(list_models(), key=lambda card: card.task != self._task)
+        blocked = self.blockSignals(True)
+        self.clear()
+        for card in self.cards:
+            self.addItem(self._item(card, card.name in before))
+        self.blockSignals(blocked)
+        self.setFixedHeight(ROW_PX * min(max(len(self.cards), 1), 4) + 6)
+        self.changed.emit()
+
+    def _item(self, card: ModelCard, checked: bool) -> QListWidgetItem:
+        item = QListWidgetItem(f"{card.name}  ({card.task})")
+        item.setSizeHint(QSize(0, ROW_PX))
+        if card.task == self._task:
+            item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
+            item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
+            item.setToolTip(card.summary)
+        else:
+            item.setFlags(Qt.ItemFlag.NoItemFlags)
+            item.setToolTip(f"{card.summary}\nOnly models that {self._task} can be evaluated on focus stacks")
+        return item
+
+    def _restyle(self, _event: object = None) -> None:
+        self.setStyleSheet(check_box_style(self._viewer))
