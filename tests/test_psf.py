@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import j1
 
 from napari_cellrestore.objective import Objective
-from napari_cellrestore.psf import blur_radius_px, incoherent_psf, otf, pupil
+from napari_cellrestore.psf import aliasing, blur_radius_px, coherent_psf, in_focus_otf, incoherent_psf, otf, pupil
 
 DRY = Objective(na=0.25, wavelength_um=0.5)
 OIL = Objective(na=1.05, wavelength_um=0.53, immersion_index=1.515)
@@ -29,6 +29,38 @@ def test_otf_of_a_circular_pupil():
     theory = np.where(s < 1, 2 / np.pi * (np.arccos(np.minimum(s, 1)) - s * np.sqrt(1 - np.minimum(s, 1) ** 2)), 0)
     np.testing.assert_allclose(transfer[:257], theory, atol=0.01)
     assert np.abs(transfer[:257][s > 1.02]).max() < 1e-12
+
+
+def test_in_focus_otf_is_that_of_the_psf():
+    transfer = otf(incoherent_psf((512, 512), 0.25, DRY)).real[0, :257]
+    frequency = np.fft.rfftfreq(512, 0.25)
+    np.testing.assert_allclose(in_focus_otf(frequency, DRY), transfer, atol=0.01)
+    assert in_focus_otf(0, DRY) == 1
+    assert not in_focus_otf([DRY.cutoff_per_um, 5], DRY).any()
+    # acos(1/2) = pi/3: 2/3 - sqrt(3) / (2 pi)
+    assert in_focus_otf(DRY.cutoff_per_um / 2, DRY) == pytest.approx(2 / 3 - 3**0.5 / (2 * np.pi))
+
+
+@pytest.mark.parametrize("z_um", [0.0, 1.4])
+def test_coherent_psf(z_um):
+    """Its spectrum is the pupil, its intensity the incoherent PSF; light that passes is conserved."""
+    amplitude = coherent_psf((64, 66), 0.1, OIL, z_um)
+    assert amplitude.sum() == pytest.approx(1)
+    np.testing.assert_allclose(np.fft.fft2(np.fft.ifftshift(amplitude)), pupil((64, 66), 0.1, OIL, z_um), atol=1e-12)
+    light = np.abs(amplitude) ** 2
+    np.testing.assert_allclose(light / light.sum(), incoherent_psf((64, 66), 0.1, OIL, z_um), atol=1e-12)
+    passed = np.count_nonzero(pupil((64, 66), 0.1, OIL))
+    assert light.sum() * 64 * 66 == pytest.approx(passed)
+    # the wave of opposite defocus is the complex conjugate
+    np.testing.assert_allclose(coherent_psf((64, 66), 0.1, OIL, -z_um)[1:, 1:], amplitude[1:, 1:].conj(), atol=1e-12)
+
+
+def test_paraxial_phase_by_hand():
+    """-pi z wavelength / n nu^2, and the same as the exact one to second order in nu."""
+    nu = 1 / (64 * 0.3)
+    phase = np.angle(pupil((64, 64), 0.3, DRY, 2.0, paraxial=True)[0, 1])
+    assert phase == pytest.approx(-np.pi * 2.0 * 0.5 * nu**2)
+    assert np.angle(pupil((64, 64), 0.3, DRY, 2.0)[0, 1]) == pytest.approx(phase, rel=1e-3)
 
 
 @settings(max_examples=25, deadline=None)
@@ -85,7 +117,14 @@ def test_impossible_objectives(options, message):
         Objective(**options)
 
 
+def test_aliasing_by_numbers():
+    assert aliasing(DRY.nyquist_pixel_um, DRY) == ""
+    assert "frequencies up to 1 per um need pixels of 0.5 um or less" in aliasing(0.6, DRY)
+
+
 def test_impossible_kernels():
+    with pytest.raises(ValueError, match="pixel_um is -1: give the size of a pixel"):
+        coherent_psf((8, 8), -1, OIL)
     with pytest.raises(ValueError, match="pixel_um is 0: give the size of a pixel"):
         incoherent_psf((8, 8), 0, OIL)
     with pytest.raises(ValueError, match="give a 2-D kernel of positive sum"):

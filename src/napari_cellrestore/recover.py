@@ -35,6 +35,11 @@ WINDOWS = ("tukey", "hann", "none")
 TAPER = 0.25
 #: Prior of the curve: it returns to 0, where nothing is measured, over this part of the band that the optics pass.
 MEMORY = 0.25
+#: Part of the light by which the two images of a pair may differ, one standard deviation.
+LIGHT = 0.001
+#: Extrapolated over measured brightness of the blurred image, from and to, that still fit: those of other exposure or
+#: offset do not.
+CUSP = (0.85, 1.02)
 #: Times that an estimate corrects the spectrum for the window; the second time gains little.
 PASSES = 1
 #: Weights of smoothness that are compared: 1 / variance of the second difference of the curve from radius to radius.
@@ -188,7 +193,9 @@ def recover_psf(
     - the images are not periodic and are faded out. A window does not commute with a blur; with an estimate of it
       ``F H - FFT(window (f * h))`` corrects G;
     - nothing is left beyond the cutoff ``2 NA / wavelength`` (compact support);
-    - the mean is not used, so a camera offset or another exposure does not matter; ``otf[0] = 1`` by extrapolation.
+    - light is conserved: the ratio of the means gives ``otf[0]``, which is then set to 1. Where that does not fit the rest
+      of the curve, exposure or camera offset differ; then it is extrapolated as an even curve, and a warning given. A
+      transfer function with a cusp, as of a lens in focus, is a few per cent too high then.
 
     ``"fourier"`` is their equations 17 and 18 as printed, ``(B^T B)^-1 B^T conj(F) G / (|F|^2 + mu)``, for comparison. With
     noise it is biased towards 0; its uncertainty is that from the scatter within rings alone.
@@ -205,10 +212,11 @@ def recover_psf(
     mu : "auto", "gcv" or float
         Weight of the prior. ``"auto"`` takes the largest likelihood (generalised maximum likelihood, Wahba 1985, Ann.
         Stat. 13:1378), ``"gcv"`` generalised cross-validation (Golub, Heath & Wahba 1979, Technometrics 21:215); both
-        curves are returned. On simulated pairs cross-validation had 1.7 times the error and narrower bands. ``"fourier"``
-        knows cross-validation only.
+        curves are returned. On simulated pairs cross-validation had 1.1 times the error in the median, 2.2 times at
+        worst, and its 95 % band held the truth in 92 % of cases against 96 %. ``"fourier"`` knows cross-validation only.
     objective : Objective, optional
-        Gives the noise level more safely, compact support, and the absolute kernel.
+        Gives the noise level more safely, compact support, and the absolute kernel. What lies beyond the trusted band
+        of an image with little detail is not known, and the peak of the absolute kernel with it.
     apodise : {"tukey", "hann", "none"}
         Window of both images, :data:`TAPER` of each side for "tukey". "none" if they are periodic.
 
@@ -252,7 +260,7 @@ def recover_psf(
         method=method, shape=shape, pixel_um=pixel_um, objective=objective, frequency=frequency, **fields
     )
     shift_px = _shift(geometry, spectra, rings, found, cutoff)
-    return replace(result, warnings=tuple(_doubts(pairs, shift_px, result)))
+    return replace(result, warnings=tuple(_doubts(pairs, shift_px, found.light_kept, result)))
 
 
 def recover_field(
@@ -325,8 +333,9 @@ class _Spectra:
 
     def corrected(self, transfer: Array, window: _Window) -> _Spectra:
         """Return the spectra as if the window commuted with the blur of this transfer function (half plane)."""
-        blurred, _ = _centred(fft.irfft2(self.whole * transfer, window.weights.shape), window)
-        return replace(self, blurred=self.blurred + self.sharp * transfer - fft.rfft2(window.weights * blurred))
+        blurred, mean = _centred(fft.irfft2(self.whole * transfer, window.weights.shape), window)
+        spectrum = self.blurred + self.sharp * transfer - fft.rfft2(window.weights * blurred)
+        return replace(self, blurred=spectrum, means=(self.means[0], self.means[1] - mean))
 
     def with_mean(self, pixels: int) -> _Spectra:
         """Return the windowed spectra with the sums of the images at frequency 0."""
@@ -436,6 +445,7 @@ class _Estimate:
     curve: Array
     covariance: Array
     noise: tuple[float, float]
+    light_kept: bool
     mu: float
     candidates: Array
     scores: dict[str, Array]
@@ -458,8 +468,9 @@ def _radial(
     """Return the direct estimate, and the spectra corrected for the window with their sums."""
     plain, corrected = _summed(geometry, spectra), spectra
     rings = plain
-    curve = _smooth(rings.fg[0] / np.maximum(rings.ff[0], _TINY), 2)[: geometry.radii]
-    prior = _prior(geometry.radii, MEMORY * cutoff)
+    curve = rings.fg[0] / np.maximum(rings.ff[0], _TINY)
+    curve[0] = curve[1]
+    curve = _smooth(curve, 2)[: geometry.radii]
     counted = min(cutoff, geometry.inside)
     samples = float(rings.count[:counted].sum()) / window.correlation
     for again in range(PASSES + 1):
@@ -472,7 +483,12 @@ def _radial(
         signal = _signal_part(rings, noise[0])
         weight = _weights(rings, curve, noise)[:counted] / window.correlation
         normal, right = _equations(rings, weight, signal[:counted], geometry.radii)
-        choice = _smoothest(normal, right, prior, mu, float(curve[0]), samples)
+        level = _light(corrected, float(curve[0])) if again else None
+        if level:
+            normal[2, 0] += len(spectra) / (level * LIGHT) ** 2
+            right[0] += len(spectra) / (level * LIGHT**2)
+        prior = _prior(geometry.radii, MEMORY * cutoff, level is None)
+        choice = _smoothest(normal, right, prior, mu, float(curve[0]), samples, geometry.radii - (level is not None))
         curve = choice.curve
     factor = cholesky_banded(choice.matrix, check_finite=False)
     covariance = cho_solve_banded((factor, False), np.eye(geometry.radii), check_finite=False)
@@ -481,7 +497,9 @@ def _radial(
     return (
         corrected,
         rings,
-        _Estimate(_limited(curve, cutoff), covariance, noise, choice.mu, choice.candidates, choice.scores),
+        _Estimate(
+            _limited(curve, cutoff), covariance, noise, level is not None, choice.mu, choice.candidates, choice.scores
+        ),
     )
 
 
@@ -508,7 +526,9 @@ def _weights(rings: _RingSums, curve: Array, noise: tuple[float, float]) -> Arra
     return np.asarray(_signal_part(rings, noise[0]) / np.maximum.reduce([residual, least, rounding]))
 
 
-def _smoothest(normal: Array, right: Array, prior: Array, mu: float | str, gain: float, samples: float) -> _Choice:
+def _smoothest(
+    normal: Array, right: Array, prior: Array, mu: float | str, gain: float, samples: float, rank: int
+) -> _Choice:
     """Return the smooth curve that solves the equations for the best mu."""
     candidates = CANDIDATES if isinstance(mu, str) else np.array([mu], float)
     likelihood, misfit = np.full((2, len(candidates)), np.inf)
@@ -521,7 +541,7 @@ def _smoothest(normal: Array, right: Array, prior: Array, mu: float | str, gain:
             continue
         x = curves[k] = cho_solve_banded((factor, False), right, check_finite=False)
         log_determinant[k] = 2 * np.log(factor[-1]).sum()
-        likelihood[k] = 0.5 * (log_determinant[k] - (len(right) - 1) * np.log(weight) - right @ x)
+        likelihood[k] = 0.5 * (log_determinant[k] - rank * np.log(weight) - right @ x)
         misfit[k] = normal[2] @ x**2 + 2 * normal[1, 1:] @ (x[1:] * x[:-1]) - 2 * right @ x
     scores: dict[str, Array] = {}
     best = 0
@@ -538,15 +558,23 @@ def _smoothest(normal: Array, right: Array, prior: Array, mu: float | str, gain:
 
 
 @lru_cache(maxsize=8)
-def _prior(radii: int, memory: float) -> Array:
-    """Return ``L^T L`` of ``L = 1 / memory^2 - D2`` as an upper banded matrix.
-
-    The slope at radius 0 is free: a kernel whose tails fall with the third power of the distance, as that of a lens in
-    focus, has a transfer function with a cusp.
-    """
+def _prior(radii: int, memory: float, even: bool) -> Array:
+    """Return ``L^T L`` of ``L = 1 / memory^2 - D2`` as an upper banded matrix; even about radius 0, or of any slope."""
     operator = (2 + 1 / memory**2) * np.eye(radii) - np.eye(radii, k=1) - np.eye(radii, k=-1)
-    square = operator[1:].T @ operator[1:]
+    operator[0, 1] *= 2
+    operator[0] *= 0.5**0.5 if even else 0  # half of the curve is here
+    square = operator.T @ operator
     return np.stack([np.append(np.zeros(k), np.diagonal(square, k)) for k in (2, 1, 0)])
+
+
+def _light(spectra: Sequence[_Spectra], gain: float) -> float | None:
+    """Return by how much the blurred images are brighter than the sharp ones, None if that does not fit the curve.
+
+    ``gain`` is the curve extrapolated to frequency 0, as an even one; a transfer function with a cusp lies above it.
+    """
+    sharp, blurred = np.array([pair.means for pair in spectra]).T
+    level = float(sharp @ blurred / max(sharp @ sharp, _TINY))
+    return level if level > 0 and CUSP[0] < gain / level < CUSP[1] else None
 
 
 def _fourier(
@@ -570,7 +598,7 @@ def _fourier(
     variance = 2 * window.correlation * scatter / geometry.counts[0]  # half of the plane repeats the other
     covariance = np.diag(np.append(0, variance[1 : geometry.radii]))
     rings = _summed(geometry, spectra)
-    return spectra, rings, _Estimate(curve, covariance, _noise(rings, cutoff), mu, candidates, scores)
+    return spectra, rings, _Estimate(curve, covariance, _noise(rings, cutoff), True, mu, candidates, scores)
 
 
 def _cross_validation(product: Array, power: Array, blurred: Array, candidates: Array, pairs: int) -> Array:
@@ -765,7 +793,9 @@ def _check_options(method: str, mu: float | str, apodise: str, pixel_um: float) 
         raise ValueError(f"pixel_um is {pixel_um}: give the size of a pixel at the object in micrometres")
 
 
-def _doubts(pairs: Sequence[Pair], shift_px: tuple[float, float], found: PsfRecovery) -> Iterator[str]:
+def _doubts(
+    pairs: Sequence[Pair], shift_px: tuple[float, float], light_kept: bool, found: PsfRecovery
+) -> Iterator[str]:
     """Yield reasons for doubt, each with what to do."""
     for number, pair in enumerate(pairs):
         for name, image in zip(("sharp", "blurred"), pair, strict=True):
@@ -777,6 +807,11 @@ def _doubts(pairs: Sequence[Pair], shift_px: tuple[float, float], found: PsfReco
     if max(map(abs, shift_px)) > SHIFT_PX:
         dy, dx = shift_px
         yield f"blurred lies {dy:.1f}, {dx:.1f} px off the sharp image: align them first (align_stack or estimate_shift)"
+    if not light_kept:
+        yield (
+            "brightness and contrast of the blurred image do not fit one another: exposure or offset differ from the "
+            "sharp image; otf[0] is extrapolated"
+        )
     band = found.trusted.sum()
     if band < 5:
         yield f"the sharp image is above its noise up to radius {band} of {len(found.otf)}: average frames or give several pairs"
