@@ -15,7 +15,9 @@ from napari_cellrestore.trust import (
     LEGEND,
     consistency_map,
     estimate_noise,
+    explaining_kernel,
     judge,
+    judge_pair,
     mean_and_spread,
     smallest_told_px,
     turned,
@@ -217,6 +219,58 @@ def test_what_is_usual_is_subtracted(scene, measured, kernel):
     assert area_under_curve(better.contradiction[where], better.contradiction[clean]) > area_under_curve(
         plain.contradiction[where], plain.contradiction[clean]
     )
+
+
+# --- from the pair alone ---------------------------------------------------------------------------------------
+
+
+def test_the_kernel_that_explains_is_the_blur(scene, kernel):
+    """Where the restored image is right it is the true kernel, as far as the scene has structure."""
+    wrapped = np.fft.ifft2(np.fft.fft2(scene) * np.fft.fft2(np.fft.ifftshift(padded(kernel, scene.shape)))).real
+    found = explaining_kernel(scene, wrapped)
+    assert found.sum() == pytest.approx(1)
+    expected = padded(kernel, scene.shape)
+    residual = blur(scene, psf=found) - blur(scene, psf=kernel)
+    assert np.std(residual[30:-30, 30:-30]) < 0.02 * np.std(scene)
+    assert np.unravel_index(found.argmax(), found.shape) == np.unravel_index(expected.argmax(), expected.shape)
+
+
+def padded(kernel, shape):
+    """The kernel in the middle of a frame."""
+    frame = np.zeros(shape)
+    first = [n // 2 - k // 2 for n, k in zip(shape, kernel.shape, strict=True)]
+    frame[first[0] : first[0] + kernel.shape[0], first[1] : first[1] + kernel.shape[1]] = kernel
+    return frame
+
+
+def test_a_pair_is_judged_without_knowing_the_blur(scene, measured, kernel):
+    wrong = scene.copy()
+    wrong[100:130, 180:210] += 6
+    trust = judge_pair(measured, wrong)
+    assert np.mean(trust.contradiction[108:122, 188:202] > 3) > 0.9
+    assert trust.shares["contradicts"] < 0.1
+    colours = judge_pair(np.stack([measured] * 3, -1), np.stack([wrong] * 3, -1))
+    np.testing.assert_allclose(colours.contradiction, trust.contradiction, rtol=1e-3, atol=1e-3)
+
+
+def test_a_method_is_asked_for_what_it_usually_leaves(scene, measured):
+    asked = []
+
+    def method(image):
+        asked.append(image)
+        return ndimage.gaussian_filter(np.asarray(image, float), 1)
+
+    judge_pair(np.uint8(np.clip(np.rint(measured), 0, 255)), method(measured), method=method)
+    assert len(asked) == 2
+    assert asked[1].dtype == np.uint8  # as the measured image was
+    assert asked[1].shape == measured.shape
+
+
+def test_pairs_that_cannot_be_judged(scene, measured):
+    with pytest.raises(ValueError, match="has no structure"):
+        judge_pair(measured, np.full_like(measured, 7))
+    with pytest.raises(ValueError, match="give images of one field and size"):
+        judge_pair(measured, scene[:-1])
 
 
 # --- several results -------------------------------------------------------------------------------------------

@@ -16,14 +16,13 @@ import numpy.typing as npt
 from scipy import fft, ndimage, optimize
 
 from napari_cellrestore.filters import blur
-from napari_cellrestore.recover import recover_psf
 from napari_cellrestore.simulate import quantise
 
 Array = np.ndarray
 Psf = Array | Sequence[Array]
 
 #: Sizes of structures that are looked for in the residual (standard deviation of a Gaussian, pixels).
-SIZES_PX = (3.0, 6.0)
+SIZES_PX = (1.5, 3.0, 6.0)
 #: From this many times its expected spread a residual contradicts the data: by noise alone 0.3 % of pixels.
 CONTRADICTS = 3.0
 #: From this amplitude, in units of the noise, restored structure counts that the data cannot tell.
@@ -310,22 +309,54 @@ def judge_pair(
     Raises
     ------
     ValueError
-        Images from which no blur can be recovered, see :func:`napari_cellrestore.recover.recover_psf`.
+        Images of unlike shape, not finite, or without structure.
     """
-    kernels = _recovered(measured, restored)
+    if np.shape(measured) != np.shape(restored):
+        raise ValueError(
+            f"the measured image has shape {np.shape(measured)}, the restored one {np.shape(restored)}: give images of one "
+            "field and size"
+        )
+    kernels = _explaining(measured, restored)
     usual = usual_kernels = None
     if method is not None:
         image = np.asarray(restored)
         again = blur(image[..., :3] if image.ndim == 3 else image, psf=kernels)
         usual = again, np.asarray(method(quantise(again, np.asarray(measured).dtype)))
-        usual_kernels = _recovered(*usual)
+        usual_kernels = _explaining(*usual)
     return judge(measured, restored, kernels, noise_std=noise_std, usual=usual, usual_psf=usual_kernels, spread=spread)
 
 
-def _recovered(blurred: npt.ArrayLike, sharp: npt.ArrayLike) -> list[Array]:
-    """Return the kernel that leads from one image to the other, for each colour."""
-    pairs = (np.moveaxis(_image(image, "the image"), -1, 0) for image in (sharp, blurred))
-    return [recover_psf(f, g, 1.0).psf for f, g in zip(*pairs, strict=True)]
+def explaining_kernel(restored: npt.ArrayLike, measured: npt.ArrayLike) -> Array:
+    """Return the isotropic kernel that explains most of a measured grey image (Y, X) by a restored one.
+
+    Least squares for each ring of frequency, ``Re sum(conj(F) G) / sum |F|^2`` of both images less their mean under a Hann
+    window. Unlike :func:`napari_cellrestore.recover.recover_psf` it takes nothing off for noise in the restored image: not the
+    truest kernel is wanted here but the one that leaves least, so that what it leaves is not its own fault.
+
+    Returns
+    -------
+    (Y, X) array, centred on ``(Y // 2, X // 2)``, sum 1.
+    """
+    fixed, blurred = (np.asarray(image, float) for image in (restored, measured))
+    rows, columns = fixed.shape
+    window = np.hanning(rows + 2)[1:-1, None] * np.hanning(columns + 2)[None, 1:-1]
+    f, g = (fft.fft2((image - image.mean()) * window) for image in (fixed, blurred))
+    shorter = min(rows, columns)
+    radius = shorter * np.hypot(fft.fftfreq(rows)[:, None], fft.fftfreq(columns)[None, :])
+    ring = np.rint(radius).astype(int)
+    above, below = (np.bincount(ring.ravel(), part.ravel()) for part in ((f.conj() * g).real, np.abs(f) ** 2))
+    if not below[1 : shorter // 2].all():
+        raise ValueError("the restored image has no structure: there is nothing that could explain the measured one")
+    curve = above / np.maximum(below, np.finfo(float).tiny)
+    curve[0] = 1  # the mean stays
+    curve[shorter // 2 :] = 0  # beyond the Nyquist frequency of the shorter side
+    return np.asarray(fft.fftshift(fft.ifft2(np.interp(radius, np.arange(len(curve)), curve)).real))
+
+
+def _explaining(measured: npt.ArrayLike, restored: npt.ArrayLike) -> list[Array]:
+    """Return the kernel of each colour."""
+    sharp, blurred = _image(restored, "the restored image"), _image(measured, "the measured image")
+    return [explaining_kernel(sharp[..., c], blurred[..., c]) for c in range(sharp.shape[-1])]
 
 
 def _expected(z: Array, edges: Array) -> Array:
