@@ -23,8 +23,8 @@ NAME = "napari_cellrestore"
 #: Modules by floor: a module imports from its own floor or below.
 FLOORS = (
     "stack objective leds recipe card",
-    "files focus register segment prepare metrics psf isotropy recover simulate stain filters",
-    "networks losses optimiser pairs train model deconvolve",
+    "files focus register segment prepare metrics psf beads kernels isotropy recover simulate stain filters",
+    "networks losses optimiser pairs train model deconvolve kernel_model",
     "tiling engine restore trust evaluate held_out report jobs",
     "cli gui",
 )

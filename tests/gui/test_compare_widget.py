@@ -21,6 +21,7 @@ from napari_cellrestore.gui.maps import MAPS
 from napari_cellrestore.gui.regions import mask_px
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, gradient_map, psnr, score, ssim_map
 from napari_cellrestore.report.figures import Scale
+from napari_cellrestore.trust import judge_pair
 
 pytestmark = pytest.mark.gui
 
@@ -337,7 +338,10 @@ def test_every_map_is_its_function_with_its_unit(viewer, open_widget, qtbot, tru
     np.testing.assert_array_equal(made["gradient"].data, gradient_map(truth, blurred))
     np.testing.assert_array_equal(made["SSIM map"].data, ssim_map(truth, blurred))
     units = {name: layer.metadata["cellrestore"]["provenance"]["unit"] for name, layer in made.items()}
-    assert units == {"difference": "grey levels", "FPW map": "grey levels²", "SSIM map": "1", "gradient": "grey levels"}
+    expected = {"difference": "grey levels", "FPW map": "grey levels²", "SSIM map": "1", "gradient": "grey levels"}
+    assert units == {**expected, "trust": "kind"}
+    np.testing.assert_array_equal(made["trust"].data, judge_pair(truth, blurred).classes)
+    assert "explained" in widget.legend.text()
     assert all("generated" in layer.metadata["cellrestore"]["provenance"] for layer in made.values())
     assert made["SSIM map"].contrast_limits[1] == 1
     low, high = made["gradient"].contrast_limits
@@ -345,6 +349,7 @@ def test_every_map_is_its_function_with_its_unit(viewer, open_widget, qtbot, tru
     for button in widget.map_buttons.values():
         button.click()
     qtbot.waitUntil(lambda: names(viewer) == ["truth", "blurred"])
+    qtbot.waitUntil(lambda: not widget.legend.isVisible())
 
 
 def test_ssim_map_without_a_data_range_says_what_to_do(viewer, open_widget, qtbot, truth, blurred):

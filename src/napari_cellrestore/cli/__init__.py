@@ -21,6 +21,7 @@ COMMANDS = {
     "focus": "find the sharpest plane of focus stacks",
     "focus prepare": "make focus stacks ready for training: one z range, aligned, cut around the cell",
     "restore": "restore images with a model",
+    "psf": "recover the point-spread function",
     "compare": "measure an image against a reference",
     "train": "train a model by a recipe",
     "evaluate": "measure models on many focus stacks, and compare them",
