@@ -557,6 +557,31 @@ def test_compare_goes_plane_by_plane(images, say):
     assert refused(say("compare", images["both"], images["right"]), images["right"], "it has 1 planes, the reference 2")
 
 
+def test_compare_says_how_far_a_restoration_can_be_trusted(tmp_path, rng, say):
+    sharp = ndimage.gaussian_filter(rng.normal(size=(160, 160)), 2) * 200 + 128
+    measured = ndimage.gaussian_filter(sharp, 2) + rng.normal(0, 1, sharp.shape)
+    wrong = sharp.copy()
+    wrong[40:60, 40:60] += 30
+    for name, pixels in (("measured", measured), ("right", sharp), ("wrong", wrong)):
+        write_tiff(
+            tmp_path / f"{name}.ome.tif", ImageStack(np.uint8(np.clip(np.rint(pixels), 0, 255)), "YX", pixel_um=0.1)
+        )
+    paths = [tmp_path / f"{name}.ome.tif" for name in ("measured", "right", "wrong")]
+    status, out, _ = say("compare", *paths, "--trust", "--maps", tmp_path / "maps")
+    assert status == 0
+    header = next(number for number, line in enumerate(out) if line.startswith("% of pixels"))
+    shares = {line.split()[0]: [float(word) for word in line.split()[1:]] for line in out[header + 1 : header + 3]}
+    right, wrong_shares = (shares[str(path)] for path in paths[1:])
+    assert sum(right) == pytest.approx(100, abs=0.1)
+    assert right[2] < 2 < wrong_shares[2]
+    classes = open_stack(tmp_path / "maps" / "wrong_trust.ome.tif")
+    assert classes.pixel_um == 0.1
+    assert np.mean(np.asarray(classes.data)[44:56, 44:56] == 3) > 0.9
+    assert any(line.startswith("contradicts: Blurred again") for line in out)
+    said = json.loads(say("compare", *paths[:2], "--trust", "--json")[1][0])
+    assert said["trust"][0]["contradicts"] == pytest.approx(right[2] / 100, abs=1e-4)
+
+
 def test_compare_writes_maps_with_their_calibration(images, tmp_path, say):
     folder = tmp_path / "maps"
     assert say("compare", images["right"], images["both"], "--maps", folder)[0] == 0

@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.csv",
         help="write the power of each image over that of the reference by spatial frequency",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="REFERENCE is the measured image that each IMAGE was restored from: say how far that can be trusted",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each image")
 
 
@@ -56,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
             check_new(new)
     reference = open_stack(options.reference)
     mask = None if options.mask is None else _read_mask(options.mask, reference)
-    comparison = Comparison(reference, _known_range(reference, options.data_range), mask, bool(options.spectrum))
+    data_range = _known_range(reference, options.data_range)
+    comparison = Comparison(reference, data_range, mask, bool(options.spectrum), options.trust)
     status = each(options, expand(options.images), lambda path: _compare(options, comparison, path))
     for text in dict.fromkeys(comparison.left_out):
         mind(text)
@@ -68,7 +74,15 @@ def run(options: argparse.Namespace) -> int:
             _write_spectra(options.spectrum, comparison)
         if not options.json:
             print(table.text())
+            if comparison.trust:
+                print(f"\n{comparison.trust_table().text()}\n\n{_legend()}")
     return status
+
+
+def _legend() -> str:
+    from napari_cellrestore.trust import LEGEND
+
+    return "\n".join(f"{verdict.name}: {verdict.meaning}" for verdict in LEGEND if verdict.name != "model unsure")
 
 
 def _known_range(reference: ImageStack, data_range: float | None) -> float | None:
@@ -106,7 +120,9 @@ def _compare(options: argparse.Namespace, comparison: Comparison, path: str) -> 
     image = open_stack(path)
     planes = comparison.add(path, image)
     if options.json:
-        print_json({"reference": options.reference, "image": path, "planes": planes})
+        trust = {"trust": [shares for name, shares in comparison.trust.items() if name.startswith(path)]}
+        said = {"reference": options.reference, "image": path, "planes": planes}
+        print_json(said | (trust if options.trust else {}))
     if options.maps:
         _write_maps(options.maps, comparison, path, image)
 
@@ -119,6 +135,8 @@ class Comparison:
     data_range: float | None
     mask: np.ndarray | None = None
     with_spectra: bool = False
+    with_trust: bool = False
+    trust: dict[str, dict[str, float]] = field(default_factory=dict)
     spectra: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -134,8 +152,11 @@ class Comparison:
             _check_finite(reference[inside], f"plane {number} of the reference")
             _check_finite(measured[inside], f"plane {number}")
             planes.append(self._measure(reference, measured))
+            title = name if image.n_planes == 1 else f"{name} plane {number}"
             if self.with_spectra:
-                self._add_spectrum(name if image.n_planes == 1 else f"{name} plane {number}", reference, measured)
+                self._add_spectrum(title, reference, measured)
+            if self.with_trust:
+                self._add_trust(title, reference, measured)
         if len(planes) == 1:
             self.rows[name] = planes[0]
             return planes
@@ -186,6 +207,23 @@ class Comparison:
             self.spectra[name] = spectral_ratio(reference, image, self.pixel_um)
         except ValueError as error:
             self.left_out.append(f"the spectrum is left out: {error}")
+
+    def _add_trust(self, name: str, measured: np.ndarray, restored: np.ndarray) -> None:
+        from napari_cellrestore.trust import judge_pair
+
+        try:
+            self.trust[name] = judge_pair(measured, restored).shares
+        except ValueError as error:
+            self.left_out.append(f"trust is left out: {error}")
+
+    def trust_table(self) -> Any:
+        """Return the percentage of pixels of each kind of trust, as a table."""
+        from napari_cellrestore.evaluate import Table
+        from napari_cellrestore.trust import LEGEND
+
+        kinds = [verdict.name for verdict in LEGEND if verdict.name != "model unsure"]
+        rows = {name: [100 * shares[kind] for kind in kinds] for name, shares in self.trust.items()}
+        return Table("% of pixels", tuple(kinds), rows)
 
     @property
     def pixel_um(self) -> float | None:
@@ -250,6 +288,8 @@ def _write_maps(folder: Path, comparison: Comparison, path: str, image: ImageSta
     from napari_cellrestore.files import write_tiff
 
     maps = _maps(comparison.data_range)
+    if comparison.with_trust:
+        maps["trust"] = _trust_classes
     targets = {name: folder / f"{stem(path)}_{name}.ome.tif" for name in maps}
     for target in targets.values():
         if target.exists():
@@ -270,6 +310,15 @@ def _maps(data_range: float | None) -> dict[str, Callable[..., np.ndarray]]:
     if data_range is not None:
         maps["ssim"] = lambda reference, image: ssim_map(reference, image, data_range=data_range)
     return maps
+
+
+def _trust_classes(measured: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """Return the kind of each pixel, its place in the legend: 0 explained, 1 cannot tell, 3 contradicts."""
+    import numpy as np
+
+    from napari_cellrestore.trust import judge_pair
+
+    return judge_pair(np.asarray(measured), np.asarray(restored)).classes.astype(np.float32)
 
 
 def _map_stack(comparison: Comparison, image: ImageStack, name: str, function: Callable[..., np.ndarray]) -> ImageStack:
