@@ -162,6 +162,18 @@ def evaluate(viewer: napari.Viewer) -> None:
     settle(1)
 
 
+def psf(viewer: napari.Viewer) -> None:
+    """Show the blur of the planes of a smear against the sharpest one."""
+    viewer.open_sample("napari-cellrestore", "blood_smear")
+    go_to_z(viewer, DEFOCUS_UM)
+    psf = dock(viewer, "PSF")
+    psf.what.setCurrentText("all planes and sharpest")
+    for field, text in ((psf.optics.na, "1.05"), (psf.optics.wavelength, "0.53"), (psf.optics.index, "1.515")):
+        field.setText(text)
+    psf.recover()
+    wait_for(lambda: psf.recover_button.text() == "Recover")
+
+
 def report_page() -> Image.Image:
     """Return the report of ``cellrestore demo`` as it is printed."""
     run_demo()
@@ -174,7 +186,7 @@ def report_page() -> Image.Image:
 
 
 WINDOWS: dict[str, Callable[[napari.Viewer], None]] = {
-    function.__name__: function for function in (window, opening, focus, restore, compare, swipe, report, evaluate)
+    function.__name__: function for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf)
 }
 PAGES: dict[str, Callable[[], Image.Image]] = {"report-page": report_page}
 

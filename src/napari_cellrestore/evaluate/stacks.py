@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_cellrestore.evaluate.scoring import Sample
+from napari_cellrestore.evaluate.scoring import Sample, in_memory
 from napari_cellrestore.files import image_suffixes, open_stack
 from napari_cellrestore.focus import focus_curve
 from napari_cellrestore.prepare import recentre
@@ -71,6 +71,7 @@ def recorded_sample(
         sharpest-looking plane is not the one in focus.
     """
     stack = open_stack(path, axes=axes)
+    stack = stack.replace(data=in_memory(stack.data))
     if stack.z_um is None and z_step_um is not None and "Z" in stack.axes:
         stack = stack.replace(z_um=z_step_um * np.arange(stack.size("Z")))
     curve = focus_curve(stack)
