@@ -260,10 +260,19 @@ def test_a_method_is_asked_for_what_it_usually_leaves(scene, measured):
         asked.append(image)
         return ndimage.gaussian_filter(np.asarray(image, float), 1)
 
-    judge_pair(np.uint8(np.clip(np.rint(measured), 0, 255)), method(measured), method=method)
-    assert len(asked) == 2
-    assert asked[1].dtype == np.uint8  # as the measured image was
-    assert asked[1].shape == measured.shape
+    recorded = np.uint8(np.clip(np.rint(measured), 0, 255))
+    trust = judge_pair(recorded, method(measured), method=method)
+    assert len(asked) == 1 + 1 + 8
+    assert all(image.dtype == np.uint8 for image in asked[1:])  # as the measured image was
+    assert np.array_equal(asked[-1], np.rot90(recorded[:, ::-1], 3))
+    assert trust.spread.max() < 1e-5  # a method for which all directions are alike
+
+
+def test_a_method_that_prefers_a_direction_is_not_sure(scene, measured):
+    trust = judge_pair(
+        measured, scene, method=lambda image: ndimage.gaussian_filter1d(np.asarray(image, float), 2, axis=1)
+    )
+    assert np.median(trust.spread) > 0.2
 
 
 def test_pairs_that_cannot_be_judged(scene, measured):

@@ -297,7 +297,7 @@ def trust_map(
     """Return the restored image, pale, with the places in colour that are in doubt, and what the colours mean."""
     frame = _Frame.fit(restored, scale, width_mm, picture_mm)
     name = paragraph("Trust: what the input says", width_mm, 7.5, bold=True)
-    kinds = [(number, verdict) for number, verdict in enumerate(LEGEND) if number and verdict.name != "model unsure"]
+    kinds = [(number, verdict) for number, verdict in _kinds(trust) if number]
     lines = [paragraph(_kind_said(trust, verdict), width_mm - 4, 6, colour=MUTED) for _, verdict in kinds]
     explained = paragraph(_kind_said(trust, LEGEND[0]), width_mm, 6, colour=MUTED)
     shown = as_shown(restored, scale.levels).astype(np.float32)
@@ -336,7 +336,16 @@ def _kind_said(trust: Trust, verdict: Verdict, brief: bool = True) -> str:
 
 def trust_said(trust: Trust) -> str:
     """Return a trust map in words."""
-    return " ".join(_kind_said(trust, verdict, brief=False) for verdict in LEGEND if verdict.name != "model unsure")
+    return " ".join(_kind_said(trust, verdict, brief=False) for _, verdict in _kinds(trust))
+
+
+def _kinds(trust: Trust) -> list[tuple[int, Verdict]]:
+    """Return number and kind of what a trust map can show: how sure the model is only where it was asked."""
+    return [
+        (number, verdict)
+        for number, verdict in enumerate(LEGEND)
+        if verdict.name != "model unsure" or trust.spread is not None
+    ]
 
 
 #: What the flags of a focus curve mean, for a reader who does not know them.
