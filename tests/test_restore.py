@@ -268,3 +268,17 @@ def test_the_bundled_model_sharpens_what_it_was_made_for():
     assert sharpened[0] < 0.6 * blurred[0]
     assert sharpened[2] < 0.6 * blurred[2]
     assert sharpened[1] < blurred[1] + 1
+
+
+@pytest.mark.parametrize(("dtype", "scale", "intensity"), [(np.uint8, 1, None), (np.uint16, 16, (0, 4080))])
+def test_an_image_noisier_than_the_training_images_is_said_so(dtype, scale, intensity, rng):
+    recipe = {"pairs": {"noise_gain": 0.0025}}
+    model = Model(MODEL.network, MODEL.card.model_copy(update={"recipe": recipe}), None)
+    said = {}
+    for std in (0.7, 4.0):
+        image = (np.clip(rng.normal(160, std, (80, 90, 3)), 0, 255) * scale).astype(dtype)
+        said[std] = [text for text in plan_restoration(image, model, intensity=intensity).warnings if "noise" in text]
+    assert said[0.7] == []
+    (text,) = said[4.0]
+    assert text.startswith("the noise is about 4")
+    assert "in training it was 0.7" in text

@@ -18,11 +18,14 @@ from napari_cellrestore.engine import Runner, choose, runner
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.tiling import round_up, tile_sizes
+from napari_cellrestore.trust import estimate_noise
 
 Array = np.ndarray
 
 #: Side of a tile unless asked for otherwise: small enough to appear at once, large enough that the halo costs little.
 TILE_PX = 512
+#: Times the noise of the training images from which an image is said to be noisier.
+NOISIER = 2.5
 #: Full scales that images of more than 8 bit, or of floating point, are taken to have.
 FULL_SCALES = {"i": (255, 1023, 4095, 16383, 65535), "f": (1, 255, 4095, 65535)}
 
@@ -389,6 +392,7 @@ def _fit(stack: ImageStack, card: ModelCard, colours: str, sample: Array, intens
                 f"pixels are {stack.pixel_um:g} um, the model was trained at {card.pixel_um:g} um: resample the image by "
                 f"{stack.pixel_um / card.pixel_um:.3g}"
             )
+    said += _noise_fit(stack, card, intensity)
     if card.colour_mean and colours != "grey":
         low, high = intensity
         inner = np.asarray(card.input_range)
@@ -404,6 +408,31 @@ def _fit(stack: ImageStack, card: ModelCard, colours: str, sample: Array, intens
                 f"{card.colour_mean[channel]:.0f} +- {card.colour_std[channel]:.0f} ({worst:.1f} deviations away)"
             )
     return said
+
+
+def _noise_fit(stack: ImageStack, card: ModelCard, intensity: tuple[float, float]) -> list[str]:
+    """Say where the image is much noisier than what the model was trained on."""
+    gain = card.recipe.get("pairs", {}).get("noise_gain")
+    middle = _middle(stack)
+    if not gain or min(middle.shape[:2]) < 32 or not np.isfinite(middle).all():
+        return []
+    low, high = intensity
+    scale = (card.input_range[1] - card.input_range[0]) / (high - low)
+    level = (float(np.mean(middle[..., :3])) - low) * scale
+    noise, known = estimate_noise(middle) * scale, float(np.sqrt(max(gain * level, 0) + 1 / 12))
+    if noise <= NOISIER * known:
+        return []
+    return [
+        f"the noise is about {noise:.2g} grey levels of {card.input_range[1]:g}, in training it was {known:.2g}: it may be taken "
+        "for detail"
+    ]
+
+
+def _middle(stack: ImageStack) -> Array:
+    """Return the middle of the middle plane, in full resolution."""
+    where: list[Any] = [stack.size(letter) // 2 for letter in stack.plane_axes]
+    where += [slice(max(0, (n - 256) // 2), (n + 256) // 2) for n in stack.yx_shape]
+    return np.asarray(stack.data[tuple(where)])
 
 
 def _activation_bytes(network: nn.Module, card: ModelCard) -> int:
