@@ -1,0 +1,145 @@
+"""What kernels and beads say, in words for the dock widget and as tables to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from napari_cellrestore.beads import BeadPsf, reasons
+from napari_cellrestore.gui.plot import PALETTE
+from napari_cellrestore.gui.psf_work import Recovered, shift_said
+from napari_cellrestore.kernels import otf_rows, summary
+
+#: Colours of curves.
+OTF, THEORY, ABSOLUTE, RESIDUAL = PALETTE[0], PALETTE[1], PALETTE[2], "#8c8c8c"
+#: Link that registers the two images and tries again.
+REGISTER = "register"
+
+
+def describe(shown: Recovered, colours: Mapping[str, str]) -> str:
+    """Return a kernel as rich text; ``colours`` are those for "warning" and "text"."""
+    found, said = shown.found, summary(shown.found)
+    absolute = (
+        ""
+        if found.absolute_fwhm_um is None
+        else f" &nbsp; {_patch('absolute', ABSOLUTE)}&nbsp;{_number(found.absolute_fwhm_um)}&nbsp;µm"
+    )
+    period, trusted = said["smallest_period_um"], said["trusted_to_per_um"]
+    rows = [
+        ("FWHM", f"<b>{_number(found.fwhm_um)} µm</b>{absolute}"),
+        ("trusted", f"to {_number(trusted)} cycles/µm" if period else "nowhere"),
+        ("finest period", f"{_number(period)} µm" if period else "none"),
+        ("noise", f"{_number(found.noise_std[0])} sharp, {_number(found.noise_std[1])} blurred"),
+        ("μ", f"{found.mu:.2g} {'(chosen)' if len(found.mu_candidates) else '(yours)'}"),
+    ]
+    if shown.moved_px is not None:
+        rows.append(("moved first", "{:.1f} down, {:.1f} right (px)".format(*shown.moved_px).replace("-", "−")))
+    minds = "".join(_mind(text, colours["warning"]) for text in _warnings(shown, colours["text"]))
+    return _legend(shown) + _table(rows) + minds
+
+
+def _legend(shown: Recovered) -> str:
+    """Return what the curves are, in their colours."""
+    patches = [_patch("OTF&nbsp;±&nbsp;2σ", OTF), _patch("residual", RESIDUAL)]
+    if shown.defocus_um is not None:
+        name = "theory" if shown.distance_known else "best fit"
+        patches.append(_patch(f"{name}, {shown.defocus_um:.2g} µm".replace(" ", "&nbsp;"), THEORY))
+    return f"<p>{' &nbsp;'.join(patches)}</p>"
+
+
+def _warnings(shown: Recovered, colour: str) -> Iterable[str]:
+    """Yield warnings; that of a shift with a link to do something about it."""
+    moved = shift_said(shown.found)
+    for text in shown.found.warnings:
+        if moved is not None and "px off the sharp image" in text:
+            said = text.split(":")[0]
+            yield f"{escape(said)}. <a style='color:{colour}' href='{REGISTER}'>Register and recover again</a>"
+        else:
+            yield escape(text[0].upper() + text[1:])
+
+
+def describe_series(shown: Sequence[Recovered], failed: Mapping[int, str], colours: Mapping[str, str]) -> str:
+    """Return what is to be said of all planes together."""
+    reference = shown[0].reference if shown else None
+    text = f"<p>{len(shown)} planes against plane {reference}, the sharpest. Move the slider to see each.</p>"
+    off = [recovered.plane for recovered in shown if shift_said(recovered.found)]
+    if off:
+        text += _mind(f"{_planes(off)} lie off the sharpest: align them first, in the Focus widget", colours["warning"])
+    for plane, why in list(failed.items())[:3]:
+        text += _mind(f"plane {plane}: {escape(why)}", colours["warning"])
+    return text
+
+
+def _planes(numbers: Sequence[int | None]) -> str:
+    named = ", ".join(str(number) for number in numbers[:6])
+    return f"planes {named}{' …' if len(numbers) > 6 else ''}"
+
+
+def describe_beads(found: BeadPsf, colours: Mapping[str, str]) -> str:
+    """Return what beads say as rich text."""
+    head = _row("", _patch("z", colours["text"]), _patch("y", OTF), _patch("x", THEORY))
+    lines = {
+        "beads (µm)": [f"{mean:.3f}" for mean in found.mean_um],
+        "± spread": [f"{std:.3f}" if np.isfinite(std) else "?" for std in found.std_um],
+        "their average": [f"{width:.3f}" for width in found.fwhm_um],
+    }
+    if found.expected_um is not None:
+        lines["theory, widefield"] = [f"{width:.3f}" for width in found.expected_um]
+    table = "".join(_row(name, *cells) for name, cells in lines.items())
+    left = f"; {len(found.left_out)} left out: {escape(reasons(found.beads))}" if found.left_out else ""
+    text = f"<p>Full width at half maximum of <b>{len(found.used)} beads</b>{left}.</p>"
+    text += f"<table cellspacing='0' cellpadding='3'>{head}{table}</table>"
+    return text + "".join(_mind(escape(warning), colours["warning"]) for warning in found.warnings)
+
+
+# --- tables to copy --------------------------------------------------------------------------------------------
+
+
+def kernel_table(shown: Sequence[Recovered], z_um: np.ndarray | None = None) -> str:
+    """Return the curve of one kernel, or a line for each of several, with tabs."""
+    if len(shown) == 1 and shown[0].plane is None:
+        head, rows = otf_rows(shown[0].found, shown[0].theory)
+        return _tabbed(head, rows)
+    names = ("fwhm_um", "absolute_fwhm_um", "trusted_to_per_um", "residual", "noise_sharp", "noise_blurred", "mu")
+    lines = []
+    for recovered in shown:
+        numbers = summary(recovered.found)
+        z = "" if z_um is None or recovered.plane is None else z_um[recovered.plane]
+        lines.append([recovered.plane, z, *(numbers[name] for name in names)])
+    return _tabbed(("plane", "z_um", *names), lines)
+
+
+def bead_table(found: BeadPsf) -> str:
+    """Return a line for each bead, with tabs."""
+    head = ("z_px", "y_px", "x_px", "peak", "fwhm_z_um", "fwhm_y_um", "fwhm_x_um", "left_out")
+    return _tabbed(head, [[*bead.zyx_px, bead.peak, *bead.fwhm_um, bead.reason] for bead in found.beads])
+
+
+def _tabbed(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    return "\n".join("\t".join(line) for line in lines) + "\n"
+
+
+# --- parts -----------------------------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _patch(name: str, colour: str) -> str:
+    return f"<span style='color:{colour}'>▬</span>&nbsp;{name}"
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    return "<table cellspacing='0' cellpadding='2'>" + "".join(_row(*row) for row in rows) + "</table>"
+
+
+def _row(*cells: str, style: str = "") -> str:
+    return f"<tr style='{style}'>" + "".join(f"<td>{cell}&nbsp;</td>" for cell in cells) + "</tr>"
+
+
+def _mind(text: str, colour: str) -> str:
+    return f"<p style='color:{colour}'>{text}</p>"
