@@ -209,4 +209,4 @@ def computed(plane: Any) -> Array:
 
 def in_memory(planes: Any) -> Any:
     """Return planes of dask as numpy where they are few and small: that takes less time than one after another."""
-    return computed(planes) if planes.nbytes <= SMALL_BYTES else planes
+    return computed(planes) if hasattr(planes, "compute") and planes.nbytes <= SMALL_BYTES else planes
