@@ -10,11 +10,12 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_cellrestore.deconvolve import deconvolution_model
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.live import LiveRestoration
 from napari_cellrestore.gui.restore_widget import RestoreWidget
-from napari_cellrestore.model import load_model
+from napari_cellrestore.model import load_model, save_model
 from napari_cellrestore.restore import plan_restoration, restore
 from napari_cellrestore.stack import ImageStack
 
@@ -245,3 +246,21 @@ def test_parts_of_levels_are_parts_of_the_image(qapp, rgb):
     np.testing.assert_array_equal(live.finished().compute(), exact)
     live.stop()
     QApplication.processEvents()
+
+
+def test_a_kernel_saved_meanwhile_is_offered_and_restores(viewer, widget, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path))
+    source = add(viewer, ImageStack(smear((90, 120, 3)), "YXS", pixel_um=0.1, source="smear.tif"))
+    chosen = widget.model_choice.currentText()
+    kernel = np.ones((5, 5)) / 25
+    model = deconvolution_model(kernel, name="my scope", pixel_um=0.1, balance=0.05)
+    save_model(tmp_path / "my scope", model.network, model.card)
+    widget.model_choice.showPopup()
+    widget.model_choice.hidePopup()
+    assert widget.model_choice.currentText() == chosen
+    widget.model_choice.setCurrentText("my scope")
+    assert widget.apply_button.isEnabled()
+    widget.apply()
+    wait_for_tiles(qtbot, widget, 1)
+    expected = restore(np.asarray(source.data), load_model("my scope")).compute()
+    np.testing.assert_array_equal(np.asarray(viewer.layers["smear restored"].data[0]), expected)

@@ -13,7 +13,6 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -32,9 +31,10 @@ from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice
 from napari_cellrestore.gui.layers import layer_data, stack_from_layer
 from napari_cellrestore.gui.live import LiveRestoration
+from napari_cellrestore.gui.model_choice import ModelChoice
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.theme import warning_colour
-from napari_cellrestore.model import Model, list_models, load_model
+from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.restore import Plan, plan_restoration, provenance
 from napari_cellrestore.stack import ImageStack
 
@@ -48,7 +48,6 @@ class RestoreWidget(Panel):
         self._live: LiveRestoration | None = None
         self._result: Image | None = None
         self._decided: tuple[ImageStack, Model, Plan] | None = None
-        self._cards = {card.name: card for card in list_models() if card.task == "deblur"}
         self._build()
 
         self._saving = Background(self)
@@ -70,10 +69,7 @@ class RestoreWidget(Panel):
 
     def _build(self) -> None:
         self.layer_choice = LayerChoice(self._viewer, lambda layer: isinstance(layer, Image) and not is_live(layer))
-        self.model_choice = QComboBox()
-        for row, card in enumerate(self._cards.values()):
-            self.model_choice.addItem(card.name)
-            self.model_choice.setItemData(row, card.summary, Qt.ItemDataRole.ToolTipRole)
+        self.model_choice = ModelChoice("deblur")
         self.about, self.plan_text, self.status = _text(), _text(), _text()
         self.apply_button = QPushButton("Apply")
         self.apply_button.setToolTip("Restore what is in view, tile by tile; move the view to restore more")
@@ -118,7 +114,7 @@ class RestoreWidget(Panel):
 
     def _decide(self, _index: int = 0) -> None:
         """Plan the restoration of the chosen layer and show it, or why it cannot be."""
-        layer, card = self.layer_choice.layer, self._cards.get(self.model_choice.currentText())
+        layer, card = self.layer_choice.layer, self.model_choice.card
         self.show_content(layer is not None)
         self._decided = None
         if layer is not None and card is not None:

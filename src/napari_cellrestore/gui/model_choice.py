@@ -1,0 +1,45 @@
+"""Choosing a model: a combo box that knows the models there are when it is opened."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox
+
+from napari_cellrestore.card import ModelCard
+from napari_cellrestore.model import list_models
+
+
+class ModelChoice(QComboBox):
+    """One model for a task; the list is read anew each time it is opened, as models are trained and saved meanwhile."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__()
+        self._task = task
+        self._cards: dict[str, ModelCard] = {}
+        self.refresh()
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the model chosen, or None where there is no model."""
+        return self._cards.get(self.currentText())
+
+    def refresh(self) -> None:
+        """List the models anew; the one chosen stays chosen if it is still there."""
+        cards = {card.name: card for card in list_models() if card.task == self._task}
+        if list(cards.values()) == list(self._cards.values()):
+            return
+        chosen, self._cards = self.currentText(), cards
+        blocked = self.blockSignals(True)
+        self.clear()
+        for row, card in enumerate(cards.values()):
+            self.addItem(card.name)
+            self.setItemData(row, card.summary, Qt.ItemDataRole.ToolTipRole)
+        if chosen in cards:
+            self.setCurrentText(chosen)
+        self.blockSignals(blocked)
+        self.currentIndexChanged.emit(self.currentIndex())
+
+    def showPopup(self) -> None:
+        """Open the list."""
+        self.refresh()
+        super().showPopup()
