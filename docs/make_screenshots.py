@@ -157,6 +157,7 @@ def evaluate(viewer: napari.Viewer) -> None:
     _, worst = evaluate.view.evaluation.extremes("deblur-fast", "mse", 1)
     evaluate.open_stack(worst[0])
     go_to_z(viewer, DEFOCUS_UM)
+    evaluate.view.path.hide()  # that of a temporary folder
     scroll = evaluate.findChild(QScrollArea)
     scroll.ensureWidgetVisible(evaluate.view.page_button, 0, 6)
     settle(1)
