@@ -18,7 +18,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cellrestore.gui.layers import layer_data
-from napari_cellrestore.gui.restore_widget import RestoreWidget
+from napari_cellrestore.gui.restore.widget import RestoreWidget
 from napari_cellrestore.model import load_model
 from napari_cellrestore.restore import restore
 from napari_cellrestore.stack import ImageStack

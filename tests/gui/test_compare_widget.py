@@ -15,9 +15,9 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 from scipy.ndimage import gaussian_filter
 
-from napari_cellrestore.gui.compare_widget import CompareWidget
-from napari_cellrestore.gui.figure import shown, swipe_figure
-from napari_cellrestore.gui.maps import MAPS
+from napari_cellrestore.gui.compare.figure import shown, swipe_figure
+from napari_cellrestore.gui.compare.maps import MAPS
+from napari_cellrestore.gui.compare.widget import CompareWidget
 from napari_cellrestore.gui.regions import mask_px
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, gradient_map, psnr, score, ssim_map
 from napari_cellrestore.report.figures import Scale

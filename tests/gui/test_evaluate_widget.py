@@ -17,10 +17,10 @@ from napari_cellrestore.cli import main
 from napari_cellrestore.evaluate import Evaluation, Scored, read_evaluation
 from napari_cellrestore.evaluate.comparison import label
 from napari_cellrestore.files import write_tiff
-from napari_cellrestore.gui.evaluate_widget import EvaluateWidget
-from napari_cellrestore.gui.evaluation_cells import shown
-from napari_cellrestore.gui.evaluation_folder import fitting_folder
-from napari_cellrestore.gui.evaluation_view import AGAINST, CURVES, EXTREME, LEVELS, MATRIX, MINDED, RATES, VIEWS
+from napari_cellrestore.gui.evaluate.folder import fitting_folder
+from napari_cellrestore.gui.evaluate.view import AGAINST, CURVES, EXTREME, LEVELS, MATRIX, MINDED, RATES, VIEWS
+from napari_cellrestore.gui.evaluate.view_cells import shown
+from napari_cellrestore.gui.evaluate.widget import EvaluateWidget
 from napari_cellrestore.model import save_model
 from napari_cellrestore.networks import create_network
 from napari_cellrestore.report.evaluation import comparison_rows

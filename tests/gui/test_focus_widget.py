@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.focus import FocusCurve, all_in_focus, focus_curve, take_planes
-from napari_cellrestore.gui.focus_widget import FocusWidget
-from napari_cellrestore.gui.focus_words import Region, describe, explain
+from napari_cellrestore.gui.focus.prepare_folder import PrepareFolder, summary
+from napari_cellrestore.gui.focus.widget import FocusWidget
+from napari_cellrestore.gui.focus.words import Region, describe, explain
 from napari_cellrestore.gui.layers import stack_from_layer
-from napari_cellrestore.gui.prepare_folder import PrepareFolder, summary
 from napari_cellrestore.prepare import Row
 from napari_cellrestore.stack import ImageStack
 

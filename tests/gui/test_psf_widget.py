@@ -9,7 +9,7 @@ from qtpy.QtGui import QGuiApplication
 from scipy import ndimage
 
 from napari_cellrestore.gui.layers import stack_from_layer
-from napari_cellrestore.gui.psf_widget import BEADS, PAIR, PLANE, STACK, PsfWidget
+from napari_cellrestore.gui.psf.widget import BEADS, PAIR, PLANE, STACK, PsfWidget
 from napari_cellrestore.model import load_model
 from napari_cellrestore.objective import Objective
 from napari_cellrestore.recover import recover_psf

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication
 from napari_cellrestore.deconvolve import deconvolution_model
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.gui.layers import layer_data
-from napari_cellrestore.gui.live import LiveRestoration
-from napari_cellrestore.gui.restore_widget import RestoreWidget
+from napari_cellrestore.gui.restore.live import LiveRestoration
+from napari_cellrestore.gui.restore.widget import RestoreWidget
 from napari_cellrestore.model import load_model, save_model
 from napari_cellrestore.restore import plan_restoration, restore
 from napari_cellrestore.stack import ImageStack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isinf
 from typing import NamedTuple
 
 from qtpy.QtCore import QSize, Qt
@@ -123,3 +124,8 @@ def _item(cell: Cell) -> QTableWidgetItem:
     if cell.text[:1].isdigit() or cell.text[:1] in "−∞–·":
         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     return item
+
+
+def number(value: float) -> str:
+    """Return a number as a table shows it."""
+    return "∞" if isinf(value) else f"{value:.4g}".replace("-", "−")

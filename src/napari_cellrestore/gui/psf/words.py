@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_cellrestore.beads import BeadPsf, reasons
 from napari_cellrestore.gui.plot import PALETTE
-from napari_cellrestore.gui.psf_work import Recovered, shift_said
+from napari_cellrestore.gui.psf.work import Recovered, shift_said
 from napari_cellrestore.kernels import otf_rows, summary
 
 #: Colours of curves.

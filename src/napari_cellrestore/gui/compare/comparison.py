@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_cellrestore.gui.maps import MAPS
-from napari_cellrestore.gui.metrics_table import measured
-from napari_cellrestore.gui.region_table import region_values
+from napari_cellrestore.gui.compare.maps import MAPS
+from napari_cellrestore.gui.compare.metrics_table import measured
+from napari_cellrestore.gui.compare.region_table import region_values
 from napari_cellrestore.gui.regions import Area
 from napari_cellrestore.metrics import METRICS
 

@@ -19,7 +19,8 @@ from napari_cellrestore.evaluate.evaluation import EXTREMES_BY, SUCCESS_BY
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.cells import Cells, CellTable
 from napari_cellrestore.gui.choice import Connections
-from napari_cellrestore.gui.evaluation_cells import (
+from napari_cellrestore.gui.evaluate.level_plot import LevelPlot, method_colours
+from napari_cellrestore.gui.evaluate.view_cells import (
     extreme_cells,
     matrix_cells,
     minded_cells,
@@ -27,7 +28,6 @@ from napari_cellrestore.gui.evaluation_cells import (
     table_cells,
     verdict_cells,
 )
-from napari_cellrestore.gui.level_plot import LevelPlot, method_colours
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.evaluation import JUDGED, SIMULATED
 

@@ -26,12 +26,12 @@ from superqt import QCollapsible
 
 from napari_cellrestore.evaluate import SHARP_UM, Evaluation
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.evaluation_cells import without
-from napari_cellrestore.gui.evaluation_folder import fitting_folder, results_in
-from napari_cellrestore.gui.evaluation_view import MINDED, EvaluationView
+from napari_cellrestore.gui.evaluate.folder import fitting_folder, results_in
+from napari_cellrestore.gui.evaluate.model_checks import ModelChecks
+from napari_cellrestore.gui.evaluate.view import MINDED, EvaluationView
+from napari_cellrestore.gui.evaluate.view_cells import without
 from napari_cellrestore.gui.folder_row import FolderRow
 from napari_cellrestore.gui.job_box import JobBox
-from napari_cellrestore.gui.model_checks import ModelChecks
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.jobs import Job
 

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.prepare_folder import PrepareFolder
+from napari_cellrestore.gui.focus.prepare_folder import PrepareFolder
 from napari_cellrestore.prepare import recentre, trim
 from napari_cellrestore.register import follow_shifts, shift_planes
 from napari_cellrestore.segment import crop_around_nucleus

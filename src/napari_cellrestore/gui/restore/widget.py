@@ -30,9 +30,9 @@ from napari_cellrestore.files import write_tiff
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice
 from napari_cellrestore.gui.layers import layer_data, stack_from_layer
-from napari_cellrestore.gui.live import LiveRestoration
-from napari_cellrestore.gui.model_choice import ModelChoice
 from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.restore.live import LiveRestoration
+from napari_cellrestore.gui.restore.model_choice import ModelChoice
 from napari_cellrestore.gui.theme import warning_colour
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.restore import Plan, plan_restoration, provenance

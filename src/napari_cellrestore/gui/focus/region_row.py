@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_cellrestore.gui.choice import Connections, LayerChoice
 from napari_cellrestore.gui.current import plane_place
-from napari_cellrestore.gui.focus_words import Region
+from napari_cellrestore.gui.focus.words import Region
 from napari_cellrestore.gui.plot import PALETTE
 from napari_cellrestore.gui.regions import bounds_px
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from napari_cellrestore.evaluate import Comparison, Evaluation, Table
 from napari_cellrestore.evaluate.comparison import label
-from napari_cellrestore.gui.cells import Cell, Cells
-from napari_cellrestore.gui.metrics_table import number
+from napari_cellrestore.gui.cells import Cell, Cells, number
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.evaluation import comparison_rows
 

@@ -14,7 +14,7 @@ from napari_cellrestore.beads import BeadPsf
 from napari_cellrestore.gui.current import plane_place, put_layer
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.plot import PALETTE
-from napari_cellrestore.gui.psf_work import Recovered
+from napari_cellrestore.gui.psf.work import Recovered
 from napari_cellrestore.kernels import described, kernel_stack, sharp_kernel
 from napari_cellrestore.psf import otf
 from napari_cellrestore.stack import ImageStack

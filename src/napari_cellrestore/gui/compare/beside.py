@@ -8,8 +8,8 @@ from napari.components import ViewerModel
 from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image, Layer
 
-from napari_cellrestore.gui.maps import map_kind
-from napari_cellrestore.gui.names import CanvasNames
+from napari_cellrestore.gui.compare.maps import map_kind
+from napari_cellrestore.gui.compare.names import CanvasNames
 
 
 class Remembered:

@@ -29,19 +29,19 @@ from qtpy.QtWidgets import (
 from napari_cellrestore.focus import LAG_PX
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChecks, LayerChoice
-from napari_cellrestore.gui.comparison import Wanted, compare
+from napari_cellrestore.gui.compare.comparison import Wanted, compare
+from napari_cellrestore.gui.compare.figure import rows_in_view, scale_of, swipe_in_view, write_figure
+from napari_cellrestore.gui.compare.maps import MAPS, MapLayers, legend_said, map_kind
+from napari_cellrestore.gui.compare.metrics_table import MetricsTable, Value
+from napari_cellrestore.gui.compare.names import generated
+from napari_cellrestore.gui.compare.profile import OWN, CurveBox
+from napari_cellrestore.gui.compare.region_table import RegionTable
+from napari_cellrestore.gui.compare.swipe import STEP
+from napari_cellrestore.gui.compare.view_box import ViewBox
 from napari_cellrestore.gui.current import full_resolution, lazy_plane, provenance_of
-from napari_cellrestore.gui.figure import rows_in_view, scale_of, swipe_in_view, write_figure
 from napari_cellrestore.gui.layers import stack_from_layer
-from napari_cellrestore.gui.maps import MAPS, MapLayers, legend_said, map_kind
-from napari_cellrestore.gui.metrics_table import MetricsTable, Value
-from napari_cellrestore.gui.names import generated
 from napari_cellrestore.gui.panel import Panel
-from napari_cellrestore.gui.profile import OWN, CurveBox
-from napari_cellrestore.gui.region_table import RegionTable
 from napari_cellrestore.gui.regions import Area, areas_px, mask_px
-from napari_cellrestore.gui.swipe import STEP
-from napari_cellrestore.gui.view_box import ViewBox
 
 EMPTY = "Open or restore two images of the same field:<br>File > Open, or<br>File > Open Sample > Cell Restore."
 PAUSE_MS = 200

@@ -10,10 +10,10 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QSlider, QWidget
 
-from napari_cellrestore.gui.beside import LinkedContrast, SideBySide
 from napari_cellrestore.gui.choice import LayerChoice
+from napari_cellrestore.gui.compare.beside import LinkedContrast, SideBySide
+from napari_cellrestore.gui.compare.swipe import Swipe
 from napari_cellrestore.gui.current import lazy_plane
-from napari_cellrestore.gui.swipe import Swipe
 
 #: Steps of the slider of the swipe.
 STEPS = 1000

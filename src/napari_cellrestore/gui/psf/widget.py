@@ -32,10 +32,10 @@ from napari_cellrestore.gui.choice import Connections, LayerChoice
 from napari_cellrestore.gui.current import lazy_plane, plane_index, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
-from napari_cellrestore.gui.psf_layers import add_bead_psf, add_beads, add_kernels, add_otf
-from napari_cellrestore.gui.psf_optics import OpticsRow
-from napari_cellrestore.gui.psf_plot import BandPlot, Curve
-from napari_cellrestore.gui.psf_words import (
+from napari_cellrestore.gui.psf.kernel_layers import add_bead_psf, add_beads, add_kernels, add_otf
+from napari_cellrestore.gui.psf.kernel_plot import BandPlot, Curve
+from napari_cellrestore.gui.psf.optics import OpticsRow
+from napari_cellrestore.gui.psf.words import (
     ABSOLUTE,
     OTF,
     RESIDUAL,
@@ -46,7 +46,7 @@ from napari_cellrestore.gui.psf_words import (
     describe_series,
     kernel_table,
 )
-from napari_cellrestore.gui.psf_work import (
+from napari_cellrestore.gui.psf.work import (
     Recovered,
     beads_work,
     pair_work,

@@ -19,8 +19,8 @@ from skimage.measure import profile_line
 from napari_cellrestore.focus import green
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections
+from napari_cellrestore.gui.compare.names import shortened, title
 from napari_cellrestore.gui.current import full_resolution, plane_place
-from napari_cellrestore.gui.names import shortened, title
 from napari_cellrestore.gui.plot import PALETTE, LinePlot
 from napari_cellrestore.gui.regions import line_px
 from napari_cellrestore.gui.theme import theme_colour

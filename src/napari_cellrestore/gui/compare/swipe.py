@@ -12,9 +12,9 @@ from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cellrestore.gui.beside import Remembered, show_or_hide
+from napari_cellrestore.gui.compare.beside import Remembered, show_or_hide
+from napari_cellrestore.gui.compare.names import SIZE_PT, generated, shortened
 from napari_cellrestore.gui.current import full_resolution, made_from, plane_index, plane_place, provenance_of
-from napari_cellrestore.gui.names import SIZE_PT, generated, shortened
 
 STEP = "swipe"
 #: How near to the line the mouse takes hold of it, in pixels of the screen.

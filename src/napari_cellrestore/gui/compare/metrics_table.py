@@ -10,8 +10,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_cellrestore.gui.cells import number
+from napari_cellrestore.gui.compare.names import generated, title
 from napari_cellrestore.gui.current import provenance_of
-from napari_cellrestore.gui.names import generated, title
 from napari_cellrestore.metrics import METRICS
 
 #: A number, or why there is none.
@@ -134,11 +135,6 @@ def measured(name: str, *images: np.ndarray, data_range: float | None = None, ma
 def digits(value: Value | None) -> str:
     """Return a number with all its digits, "" of none."""
     return repr(value) if isinstance(value, float) else ""
-
-
-def number(value: float) -> str:
-    """Return a number as a table shows it."""
-    return "∞" if np.isinf(value) else f"{value:.4g}".replace("-", "−")
 
 
 def _two_lines(name: str, metrics: QFontMetrics, width_px: int) -> str:

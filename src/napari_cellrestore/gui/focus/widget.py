@@ -27,14 +27,14 @@ from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.calibration_box import CalibrationBox
 from napari_cellrestore.gui.choice import Connections, LayerChoice
 from napari_cellrestore.gui.current import go_to_plane, plane_index, show_scale
-from napari_cellrestore.gui.focus_maps import FocusMaps
-from napari_cellrestore.gui.focus_words import Region, describe
+from napari_cellrestore.gui.focus.made_layers import display_options, put_plane, put_stack
+from napari_cellrestore.gui.focus.maps import FocusMaps
+from napari_cellrestore.gui.focus.prepare_box import PrepareBox
+from napari_cellrestore.gui.focus.region_row import RegionRow
+from napari_cellrestore.gui.focus.words import Region, describe
 from napari_cellrestore.gui.layers import LABELS, layer_data, stack_from_layer
-from napari_cellrestore.gui.made_layers import display_options, put_plane, put_stack
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.plot import CurvePlot
-from napari_cellrestore.gui.prepare_box import PrepareBox
-from napari_cellrestore.gui.region_row import RegionRow
 from napari_cellrestore.gui.regions import Bounds
 from napari_cellrestore.gui.theme import theme_colour, warning_colour
 from napari_cellrestore.gui.watched import Stopped, WatchedPlanes

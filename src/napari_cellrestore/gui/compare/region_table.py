@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QTableWidgetItem
 
 from napari_cellrestore.focus import green
-from napari_cellrestore.gui.metrics_table import ImageTable, Value, digits, measured
+from napari_cellrestore.gui.compare.metrics_table import ImageTable, Value, digits, measured
 from napari_cellrestore.gui.regions import Area
 from napari_cellrestore.metrics import METRICS
 
