@@ -413,8 +413,10 @@ def _fit(stack: ImageStack, card: ModelCard, colours: str, sample: Array, intens
 def _noise_fit(stack: ImageStack, card: ModelCard, intensity: tuple[float, float]) -> list[str]:
     """Say where the image is much noisier than what the model was trained on."""
     gain = card.recipe.get("pairs", {}).get("noise_gain")
+    if not gain or min(stack.yx_shape) < 32:
+        return []
     middle = _middle(stack)
-    if not gain or min(middle.shape[:2]) < 32 or not np.isfinite(middle).all():
+    if not np.isfinite(middle).all():
         return []
     low, high = intensity
     scale = (card.input_range[1] - card.input_range[0]) / (high - low)

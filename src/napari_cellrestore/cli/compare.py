@@ -118,9 +118,10 @@ def _compare(options: argparse.Namespace, comparison: Comparison, path: str) -> 
     from napari_cellrestore.files import open_stack
 
     image = open_stack(path)
+    before = len(comparison.trust)
     planes = comparison.add(path, image)
     if options.json:
-        trust = {"trust": [shares for name, shares in comparison.trust.items() if name.startswith(path)]}
+        trust = {"trust": list(comparison.trust.values())[before:]}
         said = {"reference": options.reference, "image": path, "planes": planes}
         print_json(said | (trust if options.trust else {}))
     if options.maps:

@@ -197,13 +197,15 @@ class Ledger:
         if lines and (before := json.loads(lines[0])) != json.loads(json.dumps(settings)):
             raise ValueError(f"{path}: is of another evaluation ({_told(before, settings)}); give another folder")
         self.done = [_scored(json.loads(line)) for line in lines[1:]]
-        kept = lines or [json.dumps(settings, ensure_ascii=False)]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        with path.open("ab") as file:  # what is whole stays where it is, only a cut-off end goes
+            file.truncate(sum(len(line.encode()) + 1 for line in lines))
+            if not lines:
+                file.write(f"{json.dumps(settings, ensure_ascii=False)}\n".encode())
 
     def add(self, sample: Scored) -> None:
         """Append what became of a sample."""
         self.done.append(sample)
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(_line(sample), ensure_ascii=False) + "\n")
 
 
@@ -235,8 +237,8 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return text.split("\n")[:-1]  # what follows the last line end was cut off
+    whole, end, _ = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")  # what follows was cut off
+    return (whole + end).decode().split("\n")[:-1]
 
 
 def _line(sample: Scored) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -224,8 +226,9 @@ def file_name(name: str) -> str:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
-    quoted = (",".join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows)
-    return "\n".join(quoted) + "\n"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
