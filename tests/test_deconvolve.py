@@ -110,7 +110,7 @@ def test_models_of_different_kernels_are_told_apart(psf):
     [
         (np.ones((5, 5)), "inverse", {}, "unknown method 'inverse': use wiener, richardson-lucy"),
         (np.zeros((5, 5)), "wiener", {}, "sum 0"),
-        (np.ones(5), "wiener", {}, "give one, or three of one shape|finite 2-D kernel"),
+        (np.ones(5), "wiener", {}, "give one psf \\(y, x\\), or one for each colour"),
         ([np.ones((5, 5))] * 2, "wiener", {}, "2 kernels"),
         (np.ones((5, 5)), "wiener", {"balance": 0}, "balance is 0"),
         (np.ones((5, 5)), "richardson-lucy", {"iterations": 0}, "iterations is 0"),

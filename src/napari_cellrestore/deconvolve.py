@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_cellrestore.card import ModelCard
+from napari_cellrestore.filters import kernels_of
 from napari_cellrestore.model import Model
 from napari_cellrestore.networks import DECONVOLUTIONS, create_network
 
@@ -95,18 +96,10 @@ def deconvolution_model(
 
 def _three(psf: Psf) -> Array:
     """Return three kernels of sum 1, (3, y, x)."""
-    given = [psf] * 3 if isinstance(psf, np.ndarray) and psf.ndim == 2 else list(psf)
-    kernels = [np.asarray(kernel, float) for kernel in given]
-    if len(kernels) != 3 or len({kernel.shape for kernel in kernels}) != 1:
-        raise ValueError(
-            f"{len(kernels)} kernels of shapes {[k.shape for k in kernels]}: give one, or three of one shape"
-        )
-    for kernel in kernels:
-        if kernel.ndim != 2 or not np.isfinite(kernel).all() or not kernel.sum() > 0:
-            raise ValueError(
-                f"psf has shape {kernel.shape} and sum {kernel.sum():g}: give a finite 2-D kernel of positive sum"
-            )
-    return np.stack([kernel / kernel.sum() for kernel in kernels])
+    kernels = kernels_of(psf, 3)
+    if len({kernel.shape for kernel in kernels}) != 1:
+        raise ValueError(f"kernels of shapes {[kernel.shape for kernel in kernels]}: give one, or three of one shape")
+    return np.stack(kernels)
 
 
 def _cropped(kernels: Array) -> Array:

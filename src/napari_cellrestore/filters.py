@@ -77,8 +77,8 @@ def blur(image: npt.ArrayLike, *, psf: Psf) -> Array:
     """
 
     def apply(grey: Array, kernel: Array) -> Array:
-        mirrored = _mirrored(grey)
-        return _filtered(mirrored, _transfer(kernel, mirrored.shape))[_corner(grey)]
+        twice = mirrored(grey)
+        return _filtered(twice, transfer_of(kernel, twice.shape))[_corner(grey)]
 
     return _each_colour(image, apply, psf)
 
@@ -110,9 +110,9 @@ def wiener(image: npt.ArrayLike, *, psf: Psf, balance: float = 0.01) -> Array:
         raise ValueError(f"balance is {balance}: it must be positive; larger is smoother")
 
     def restore(grey: Array, kernel: Array) -> Array:
-        mirrored = _mirrored(grey)
-        _check_fits(kernel, mirrored)
-        return np.asarray(restoration.wiener(mirrored, kernel.astype(np.float32), balance, clip=False))[_corner(grey)]
+        twice = mirrored(grey)
+        _check_fits(kernel, twice)
+        return np.asarray(restoration.wiener(twice, kernel.astype(np.float32), balance, clip=False))[_corner(grey)]
 
     return _each_colour(image, restore, psf)
 
@@ -150,8 +150,8 @@ def richardson_lucy(image: npt.ArrayLike, *, psf: Psf, iterations: int = 20) -> 
     def restore(grey: Array, kernel: Array) -> Array:
         if kernel.min() < 0:
             raise ValueError(f"psf has negative values (down to {kernel.min():g}): Richardson-Lucy needs intensities")
-        blurred = _mirrored(grey)
-        transfer = _transfer(kernel, blurred.shape)
+        blurred = mirrored(grey)
+        transfer = transfer_of(kernel, blurred.shape)
         rounding = max(np.finfo(np.float32).eps * float(blurred.max()), np.finfo(np.float32).tiny)
         estimate = np.full_like(blurred, blurred.mean())
         for _ in range(int(iterations)):
@@ -162,7 +162,7 @@ def richardson_lucy(image: npt.ArrayLike, *, psf: Psf, iterations: int = 20) -> 
     return _each_colour(image, restore, psf)
 
 
-def _mirrored(grey: Array) -> Array:
+def mirrored(grey: Array) -> Array:
     """Return the image of twice the size that continues smoothly over all borders when it is repeated."""
     return np.pad(grey, [(0, length) for length in grey.shape], mode="symmetric")
 
@@ -171,7 +171,7 @@ def _corner(grey: Array) -> tuple[slice, slice]:
     return slice(grey.shape[0]), slice(grey.shape[1])
 
 
-def _transfer(kernel: Array, shape: tuple[int, ...]) -> Array:
+def transfer_of(kernel: Array, shape: tuple[int, ...]) -> Array:
     """Return the transfer function of a kernel centred on ``(y // 2, x // 2)``, half plane as of ``rfft2``."""
     padded = np.zeros(shape, np.float32)
     _check_fits(kernel, padded)
@@ -237,14 +237,14 @@ def _each_colour(image: npt.ArrayLike, function: Callable[..., Array], psf: Psf 
             f"{bad} of {values.size} pixels are not finite (NaN or infinite): mend them first, a filter spreads them"
         )
     colours = values[..., None] if values.ndim == 2 else values
-    kernels = [()] * colours.shape[-1] if psf is None else [(kernel,) for kernel in _kernels(psf, colours.shape[-1])]
+    kernels = [()] * colours.shape[-1] if psf is None else [(kernel,) for kernel in kernels_of(psf, colours.shape[-1])]
     result = np.empty(colours.shape, np.float32)
     for index, kernel in enumerate(kernels):
         result[..., index] = function(colours[..., index].astype(np.float32), *kernel)
     return result.reshape(values.shape)
 
 
-def _kernels(psf: Psf, count: int) -> list[Array]:
+def kernels_of(psf: Psf, count: int) -> list[Array]:
     """Return one kernel of sum 1 for each colour."""
     given = [psf] * count if isinstance(psf, np.ndarray) and psf.ndim == 2 else list(psf)
     kernels = [np.asarray(kernel, np.float64) for kernel in given]
@@ -258,10 +258,10 @@ def _kernels(psf: Psf, count: int) -> list[Array]:
     return [kernel / kernel.sum() for kernel in kernels]
 
 
-def _check_fits(kernel: Array, mirrored: Array) -> None:
-    if any(k > m for k, m in zip(kernel.shape, mirrored.shape, strict=True)):
+def _check_fits(kernel: Array, twice: Array) -> None:
+    if any(k > m for k, m in zip(kernel.shape, twice.shape, strict=True)):
         raise ValueError(
-            f"psf has {kernel.shape} px for an image of {tuple(m // 2 for m in mirrored.shape)}: crop it to twice the "
+            f"psf has {kernel.shape} px for an image of {tuple(m // 2 for m in twice.shape)}: crop it to twice the "
             "image's size"
         )
 

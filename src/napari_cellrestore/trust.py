@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage, optimize
 
-from napari_cellrestore.filters import blur
+from napari_cellrestore.filters import blur, kernels_of, mirrored, transfer_of
 from napari_cellrestore.simulate import quantise
 
 Array = np.ndarray
@@ -23,7 +23,7 @@ Psf = Array | Sequence[Array]
 
 #: Sizes of structures that are looked for in the residual (standard deviation of a Gaussian, pixels).
 SIZES_PX = (1.5, 3.0, 6.0)
-#: From this many times its expected spread a residual contradicts the data: by noise alone 0.3 % of pixels.
+#: From this many times its expected spread a residual contradicts the data.
 CONTRADICTS = 3.0
 #: From this amplitude, in units of the noise, restored structure counts that the data cannot tell.
 CANNOT_TELL = 3.0
@@ -66,6 +66,9 @@ LEGEND = (
     ),
 )
 
+#: The kinds that can be told without asking the model.
+UNASKED = tuple(verdict for verdict in LEGEND if verdict.name != "model unsure")
+
 
 # --- maps ------------------------------------------------------------------------------------------------------
 
@@ -103,9 +106,9 @@ def consistency_map(blurred: npt.ArrayLike, restored: npt.ArrayLike, psf: Psf, n
     >>> bool(z[45, 45] > 6), float(np.mean(consistency_map(measured, scene, kernel, 1.0) > 3)) < 0.02
     (True, True)
     """
-    values, shape = _residual(blurred, restored, psf)
-    noise = _noise(noise_std, shape)
-    largest = np.zeros(shape[:2], np.float32)
+    values = _residual(blurred, restored, psf)
+    noise = _noise(noise_std, values.shape)
+    largest = np.zeros(values.shape[:2], np.float32)
     for size_px in SIZES_PX:
         z = _smoothed(values, noise, _width_px(psf, size_px))
         np.maximum(largest, np.sqrt(np.mean(np.square(z), axis=-1)), out=largest)
@@ -129,17 +132,7 @@ def unseen_map(restored: npt.ArrayLike, psf: Psf, noise_std: float | Array) -> A
     -------
     (Y, X) float32, not negative.
     """
-    image = _image(restored, "the restored image")
-    noise = _noise(noise_std, image.shape)
-    total = np.zeros(image.shape[:2])
-    for channel, kernel in zip(np.moveaxis(image, -1, 0), _kernels(psf, image.shape[-1]), strict=True):
-        level = float(np.sqrt(np.mean(np.square(np.broadcast_to(noise, image.shape)))))
-        mirrored = np.pad(channel, [(0, n) for n in channel.shape], mode="symmetric")
-        spectrum = fft.rfft2(mirrored)
-        weight, _ = _told(spectrum, mirrored.shape, kernel, level)
-        unseen = fft.irfft2(spectrum * (1 - weight), mirrored.shape)[: channel.shape[0], : channel.shape[1]]
-        total += ndimage.gaussian_filter(np.square(unseen), 3.0) / level**2
-    return np.asarray(np.sqrt(total / image.shape[-1]), np.float32)
+    return _unseen(restored, psf, noise_std)[0]
 
 
 def smallest_told_px(restored: npt.ArrayLike, psf: Psf, noise_std: float) -> float:
@@ -147,13 +140,23 @@ def smallest_told_px(restored: npt.ArrayLike, psf: Psf, noise_std: float) -> flo
 
     There the restored structure, weakened by the blur, falls below the noise for the first time, over all colours.
     """
+    return _unseen(restored, psf, noise_std)[1]
+
+
+def _unseen(restored: npt.ArrayLike, psf: Psf, noise_std: float | Array) -> tuple[Array, float]:
+    """Return the map of :func:`unseen_map` and the size of :func:`smallest_told_px`."""
     image = _image(restored, "the restored image")
-    sizes = []
-    for channel, kernel in zip(np.moveaxis(image, -1, 0), _kernels(psf, image.shape[-1]), strict=True):
-        mirrored = np.pad(channel, [(0, n) for n in channel.shape], mode="symmetric")
-        _, cutoff = _told(fft.rfft2(mirrored), mirrored.shape, kernel, float(noise_std))
+    noise = _noise(noise_std, image.shape)
+    level = float(np.sqrt(np.mean(np.square(noise))))
+    total, sizes = np.zeros(image.shape[:2]), []
+    for channel, kernel in zip(np.moveaxis(image, -1, 0), kernels_of(psf, image.shape[-1]), strict=True):
+        twice = mirrored(channel)
+        spectrum = fft.rfft2(twice)
+        weight, cutoff = _told(spectrum, twice.shape, kernel, level)
+        unseen = fft.irfft2(spectrum * (1 - weight), twice.shape)[: channel.shape[0], : channel.shape[1]]
+        total += ndimage.gaussian_filter(np.square(unseen), 3.0) / level**2
         sizes.append(0.5 / cutoff)
-    return float(min(sizes))
+    return np.asarray(np.sqrt(total / image.shape[-1]), np.float32), float(min(sizes))
 
 
 def estimate_noise(image: npt.ArrayLike) -> float:
@@ -260,29 +263,30 @@ def judge(
     noise = estimate_noise(blurred) if noise_std is None else float(noise_std)
     if not (np.isfinite(noise) and noise > 0):
         raise ValueError(f"noise_std is {noise:g}: give the standard deviation of the noise in grey levels, above 0")
-    values, shape = _residual(blurred, restored, psf)
+    values = _residual(blurred, restored, psf)
     if usual is not None:
-        values = values - _residual(usual[0], usual[1], psf if usual_psf is None else usual_psf)[0]
+        values = values - _residual(usual[0], usual[1], psf if usual_psf is None else usual_psf)
     image = _image(restored, "the restored image")
     edges = np.mean(
         [ndimage.gaussian_gradient_magnitude(channel, 1.5) ** 2 for channel in np.moveaxis(image, -1, 0)], axis=0
     )
-    largest = np.zeros(shape[:2], np.float32)
+    largest = np.zeros(values.shape[:2], np.float32)
     misfits = []
     for size_px in SIZES_PX:
         width = _width_px(psf, size_px)
-        z = _smoothed(values, _noise(noise, shape), width)
+        z = _smoothed(values, np.asarray(noise), width)
         local = ndimage.gaussian_filter(edges, width)
         expected = np.stack([_expected(channel, local) for channel in np.moveaxis(z, -1, 0)], axis=-1)
         misfits.append(_robust_std(z))
         np.maximum(largest, np.sqrt(np.mean(np.square(z / expected), axis=-1)), out=largest)
+    unseen, smallest_px = _unseen(restored, psf, noise)
     return Trust(
         contradiction=largest,
-        unseen=unseen_map(restored, psf, noise),
+        unseen=unseen,
         spread=None if spread is None else np.asarray(spread, np.float32) / np.float32(noise),
         noise_std=noise,
         misfit=float(max(misfits)),
-        smallest_told_px=smallest_told_px(restored, psf, noise),
+        smallest_told_px=smallest_px,
     )
 
 
@@ -422,16 +426,15 @@ def mean_and_spread(copies: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
 # --- parts -----------------------------------------------------------------------------------------------------
 
 
-def _residual(blurred: npt.ArrayLike, restored: npt.ArrayLike, psf: Psf) -> tuple[Array, tuple[int, ...]]:
-    """Return ``g - k * f`` as (Y, X, C), and its shape."""
+def _residual(blurred: npt.ArrayLike, restored: npt.ArrayLike, psf: Psf) -> Array:
+    """Return ``g - k * f`` as (Y, X, C)."""
     if np.shape(blurred) != np.shape(restored):
         raise ValueError(
             f"the measured image has shape {np.shape(blurred)}, the restored one {np.shape(restored)}: give images of one "
             "field and size"
         )
     measured, image = _image(blurred, "the measured image"), _image(restored, "the restored image")
-    values = measured - blur(image, psf=_kernels(psf, image.shape[-1]))
-    return values, values.shape
+    return np.asarray(measured - blur(image, psf=kernels_of(psf, image.shape[-1])))
 
 
 def _image(image: npt.ArrayLike, what: str) -> Array:
@@ -449,15 +452,8 @@ def _image(image: npt.ArrayLike, what: str) -> Array:
     return values
 
 
-def _kernels(psf: Psf, count: int) -> list[Array]:
-    kernels = [psf] * count if isinstance(psf, np.ndarray) and psf.ndim == 2 else list(psf)
-    if len(kernels) != count:
-        raise ValueError(f"{len(kernels)} kernels for {count} colours: give one psf (y, x), or one for each colour")
-    return [np.asarray(kernel, float) for kernel in kernels]
-
-
 def _noise(noise_std: float | Array, shape: tuple[int, ...]) -> Array:
-    """Return the variance of the noise, broadcastable to (Y, X, C)."""
+    """Return the standard deviation of the noise, broadcastable to (Y, X, C); ValueError where it cannot be one."""
     std = np.asarray(noise_std, float)
     std = std[..., None] if std.ndim == 2 else std
     if std.ndim not in (0, 3) or not (np.isfinite(std).all() and (std > 0).all()):
@@ -503,18 +499,10 @@ def _told(spectrum: Array, shape: tuple[int, ...], kernel: Array, noise_std: flo
     ring = np.minimum(np.rint(distance * 2 * rings).astype(int), 2 * rings - 1)
     count = np.bincount(ring.ravel(), minlength=2 * rings)
     power = np.abs(spectrum) ** 2 / (rows * columns)
-    transfer = np.abs(_transfer(kernel, shape)) ** 2
+    transfer = np.abs(transfer_of(kernel, shape)) ** 2
     received = np.bincount(ring.ravel(), (transfer * power).ravel(), minlength=2 * rings) / np.maximum(count, 1)
     received = ndimage.gaussian_filter1d(received, 2.0, mode="nearest")
     weight = received / (received + noise_std**2)
     lost = np.flatnonzero(weight[1 : rings + 1] < 0.5)
     cutoff = (lost[0] + 1 if len(lost) else rings) / (2 * rings)
     return weight[ring], float(cutoff)
-
-
-def _transfer(kernel: Array, shape: tuple[int, ...]) -> Array:
-    padded = np.zeros(shape)
-    if any(k > n for k, n in zip(kernel.shape, shape, strict=True)):
-        raise ValueError(f"psf has {kernel.shape} px for an image of {tuple(n // 2 for n in shape)}: crop it")
-    padded[: kernel.shape[0], : kernel.shape[1]] = kernel / kernel.sum()
-    return np.asarray(fft.rfft2(np.roll(padded, [-(n // 2) for n in kernel.shape], axis=(0, 1))))

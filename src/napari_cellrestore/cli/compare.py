@@ -80,9 +80,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _legend() -> str:
-    from napari_cellrestore.trust import LEGEND
+    from napari_cellrestore.trust import UNASKED
 
-    return "\n".join(f"{verdict.name}: {verdict.meaning}" for verdict in LEGEND if verdict.name != "model unsure")
+    return "\n".join(f"{verdict.name}: {verdict.meaning}" for verdict in UNASKED)
 
 
 def _known_range(reference: ImageStack, data_range: float | None) -> float | None:
@@ -220,9 +220,9 @@ class Comparison:
     def trust_table(self) -> Any:
         """Return the percentage of pixels of each kind of trust, as a table."""
         from napari_cellrestore.evaluate import Table
-        from napari_cellrestore.trust import LEGEND
+        from napari_cellrestore.trust import UNASKED
 
-        kinds = [verdict.name for verdict in LEGEND if verdict.name != "model unsure"]
+        kinds = [verdict.name for verdict in UNASKED]
         rows = {name: [100 * shares[kind] for kind in kinds] for name, shares in self.trust.items()}
         return Table("% of pixels", tuple(kinds), rows)
 

@@ -31,7 +31,7 @@ from napari_cellrestore.report.sheet import (
     shorten,
     text_width_mm,
 )
-from napari_cellrestore.trust import LEGEND, Trust, Verdict
+from napari_cellrestore.trust import LEGEND, UNASKED, Trust, Verdict
 
 Array = np.ndarray
 
@@ -342,9 +342,7 @@ def trust_said(trust: Trust) -> str:
 def _kinds(trust: Trust) -> list[tuple[int, Verdict]]:
     """Return number and kind of what a trust map can show: how sure the model is only where it was asked."""
     return [
-        (number, verdict)
-        for number, verdict in enumerate(LEGEND)
-        if verdict.name != "model unsure" or trust.spread is not None
+        (number, verdict) for number, verdict in enumerate(LEGEND) if verdict in UNASKED or trust.spread is not None
     ]
 
 

@@ -16,7 +16,7 @@ from napari_cellrestore.gui.current import made_from, plane_index, plane_place, 
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.metrics import difference_map, fpw_map, gradient_map, ssim_map
 from napari_cellrestore.stack import ImageStack
-from napari_cellrestore.trust import LEGEND, judge_pair
+from napari_cellrestore.trust import LEGEND, UNASKED, judge_pair
 
 Limits = tuple[float, float]
 #: Percentile of a map's pixels at which its contrast ends.
@@ -91,7 +91,7 @@ def legend_said(classes: np.ndarray) -> str:
     counts = np.bincount(classes.astype(int).ravel(), minlength=len(LEGEND))
     lines = []
     for number, (verdict, count) in enumerate(zip(LEGEND, counts, strict=True)):
-        if verdict.name == "model unsure":  # known only where the model was asked several times
+        if verdict not in UNASKED:
             continue
         sign = f"<span style='color:{verdict.colour}'>■</span>" if number else "□"
         lines.append(f"{sign} <b>{verdict.name}</b> {100 * count / classes.size:.1f} %: {verdict.meaning}")
