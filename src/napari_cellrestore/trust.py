@@ -79,7 +79,7 @@ def consistency_map(blurred: npt.ArrayLike, restored: npt.ArrayLike, psf: Psf, n
     The residual ``e = g - k * f`` is averaged over Gaussians of :data:`SIZES_PX` (each widened by the blur) and divided by
     the standard deviation that the noise has after the same averaging: ``z = (e * w) / (noise sqrt(sum w^2))``. The map is
     the largest ``|z|`` over sizes; of colours the root of the mean square. Where the restoration is right, one grey image
-    exceeds 3 in 0.3 % to 1 % of its pixels.
+    exceeds 3 in about 0.9 % of its pixels.
 
     Parameters
     ----------

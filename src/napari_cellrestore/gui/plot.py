@@ -8,6 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from napari.components import ViewerModel
 from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor
 
 from napari_cellrestore.gui.choice import Connections
 from napari_cellrestore.gui.theme import theme_colour
@@ -56,6 +57,13 @@ class ThemedPlot(pg.PlotWidget):
     def _draw(self, text: str, background: str) -> None:
         """Draw what there is to be seen."""
         raise NotImplementedError
+
+    def _draw_band(self, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
+        """Shade what lies between two curves."""
+        edges = [pg.PlotDataItem(x, edge, pen=None) for edge in (low, high)]
+        for edge in edges:
+            self.addItem(edge)
+        self.addItem(pg.FillBetweenItem(*edges, brush=faint(colour, 70)))
 
 
 class CurvePlot(ThemedPlot):
@@ -151,3 +159,10 @@ class LinePlot(ThemedPlot):
             self.addItem(pg.InfiniteLine(self._level, angle=0, pen=pen))
         for x, y, colour in self._lines:
             self.plot(x, y, pen=pg.mkPen(colour or text, width=1.5), connect="finite")
+
+
+def faint(colour: str, alpha: int) -> QColor:
+    """Return a colour that lets through what is below; ``alpha`` of 255 is opaque."""
+    shade = QColor(colour)
+    shade.setAlpha(alpha)
+    return shade

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyqtgraph as pg
 from napari.components import ViewerModel
-from qtpy.QtGui import QColor
 
 from napari_cellrestore.gui.plot import PALETTE, ThemedPlot
 
@@ -53,15 +52,7 @@ class LevelPlot(ThemedPlot):
             values = self.lines[method]
             mean = values if values.ndim == 1 else values[:, 0]
             if values.ndim == 2:
-                self._draw_band(values[:, 1], values[:, 2], colour)
+                self._draw_band(self._levels_um, values[:, 1], values[:, 2], colour)
             pen = pg.mkPen(colour, width=2)
             dots = {"symbol": "o", "symbolSize": 4, "symbolPen": None, "symbolBrush": colour}
             self.plot(self._levels_um, mean, pen=pen, **dots)
-
-    def _draw_band(self, low: np.ndarray, high: np.ndarray, colour: str) -> None:
-        edges = [pg.PlotDataItem(self._levels_um, edge, pen=None) for edge in (low, high)]
-        shade = QColor(colour)
-        shade.setAlpha(70)
-        for edge in edges:
-            self.addItem(edge)
-        self.addItem(pg.FillBetweenItem(*edges, brush=shade))

@@ -9,9 +9,8 @@ import numpy as np
 import pyqtgraph as pg
 from napari.components import ViewerModel
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor
 
-from napari_cellrestore.gui.plot import ThemedPlot
+from napari_cellrestore.gui.plot import ThemedPlot, faint
 
 #: Half of a band, in standard deviations.
 BAND = 2.0
@@ -79,19 +78,7 @@ class BandPlot(ThemedPlot):
         for curve in self.curves:
             colour = curve.colour or text
             if curve.std is not None:
-                self._draw_band(curve.x, curve.y, BAND * curve.std, colour)
-            pen = pg.mkPen(_faint(colour, 130), width=6) if curve.broad else pg.mkPen(colour, width=1.5)
+                self._draw_band(curve.x, curve.y - BAND * curve.std, curve.y + BAND * curve.std, colour)
+            pen = pg.mkPen(faint(colour, 130), width=6) if curve.broad else pg.mkPen(colour, width=1.5)
             dots = {"symbol": "o", "symbolSize": 5, "symbolPen": None, "symbolBrush": colour} if curve.dots else {}
             self.plot(curve.x, curve.y, pen=pen, connect="finite", **dots)
-
-    def _draw_band(self, x: np.ndarray, y: np.ndarray, half: np.ndarray, colour: str) -> None:
-        edges = [pg.PlotDataItem(x, edge, pen=None) for edge in (y - half, y + half)]
-        for edge in edges:
-            self.addItem(edge)
-        self.addItem(pg.FillBetweenItem(*edges, brush=_faint(colour, 70)))
-
-
-def _faint(colour: str, alpha: int) -> QColor:
-    shade = QColor(colour)
-    shade.setAlpha(alpha)
-    return shade
