@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from napari_cellrestore.networks.layers import ImageNetwork, check_skip, doubling, one_of, whole
 
 
-class Pix2Pix(nn.Module):
+class Pix2Pix(ImageNetwork):
     """Generator of pix2pix as Olofsson & Wagnström 2019 use it (section 4.1, figures 4.1 and 6.7).
 
     ``blocks / 2`` encoder blocks (convolution of stride 2, batch norm but in the first, leaky ReLU 0.2) and as many
@@ -30,9 +32,12 @@ class Pix2Pix(nn.Module):
         In the first three decoder blocks, but never in all of them.
     global_skip : bool
         Add the input to the output before the range is limited, so that the network learns the correction only.
-        Differs from the source, whose last layer is ``tanh``: with a skip the output is not squashed.
+        Differs from the source, whose last layer is ``tanh``: with a skip the output is not squashed. One channel
+        is added to all outputs, of several sets of channels the mean.
+    upsample : {"transposed", "resize"}
+        Transposed convolution as in the source, or repeated pixels and a convolution, which leaves no checkerboard.
 
-    Input and output are (N, C, Y, X) in -1..1; Y and X must be multiples of :attr:`stride`.
+    Input and output are (N, C, Y, X) in -1..1.
 
     Examples
     --------
@@ -52,19 +57,19 @@ class Pix2Pix(nn.Module):
         norm: str = "batch",
         dropout: float = 0.5,
         global_skip: bool = False,
+        upsample: str = "transposed",
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels)
         if blocks < 4 or blocks % 2:
             raise ValueError(f"blocks is {blocks}: give an even number, 4 or more (half encode, half decode)")
         if kernel not in (3, 4, 5, 6):
             raise ValueError(f"kernel is {kernel}: give 3, 4, 5 or 6")
-        if norm not in ("batch", "none"):
-            raise ValueError(f"norm is {norm!r}: use 'batch' or 'none'")
-        if global_skip and in_channels % out_channels:
-            raise ValueError(f"a global skip needs inputs ({in_channels}) in whole sets of outputs ({out_channels})")
+        one_of("norm", norm, ("batch", "none"))
+        whole("filters", filters)
+        if global_skip:
+            check_skip(in_channels, out_channels)
         depth = blocks // 2
         self.stride = 2**depth
-        self.out_channels = out_channels
         self.global_skip = global_skip
         widths = [min(filters * 2**level, filters * 8) for level in range(depth)]
 
@@ -86,7 +91,7 @@ class Pix2Pix(nn.Module):
             width = widths[max(level - 1, 0)]
             self.decoder.append(
                 nn.Sequential(
-                    _double(source, width, kernel, bias=norm == "none"),
+                    *doubling(source, width, kernel, upsample=upsample, bias=norm == "none"),
                     *([nn.BatchNorm2d(width)] if norm == "batch" else []),
                     *([nn.Dropout(dropout)] if dropout and step < min(3, depth - 1) else []),
                     nn.ReLU(inplace=True),
@@ -95,8 +100,8 @@ class Pix2Pix(nn.Module):
         # The source does not give its kernel; 3 x 3 keeps the receptive field of four levels within 32 pixels.
         self.last = nn.Conv2d(widths[0], out_channels, 3, padding=1)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, Y, X) in -1..1 to (N, out_channels, Y, X)."""
+    def transform(self, image: Tensor) -> Tensor:
+        """Map an image whose sizes are multiples of the stride."""
         skips = []
         features = image
         for block in self.encoder:
@@ -105,16 +110,5 @@ class Pix2Pix(nn.Module):
         features = skips.pop()
         for step, block in enumerate(self.decoder):
             features = block(features if step == 0 else torch.cat([features, skips.pop()], dim=1))
-        correction: torch.Tensor = self.last(features)
-        if not self.global_skip:
-            return torch.tanh(correction)
-        inputs = image.chunk(image.shape[1] // self.out_channels, dim=1)
-        return correction + torch.stack(inputs).mean(dim=0)
-
-
-def _double(source: int, width: int, kernel: int, *, bias: bool) -> nn.ConvTranspose2d:
-    """Transposed convolution that exactly doubles the size, for any kernel."""
-    padding = (kernel - 1) // 2
-    return nn.ConvTranspose2d(
-        source, width, kernel, stride=2, padding=padding, output_padding=2 * padding + 2 - kernel, bias=bias
-    )
+        correction: Tensor = self.last(features)
+        return self.add_input(correction, image) if self.global_skip else torch.tanh(correction)
