@@ -1,0 +1,53 @@
+"""A pair of crops, and what a trainer needs of a set of pairs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+Array = np.ndarray
+
+#: Longest side of a whole image that is validated on, and how many of them: validation must not hold a training up.
+VALIDATION_PX = 512
+VALIDATION_IMAGES = 4
+
+
+class Crop(NamedTuple):
+    """An input and its target, (y, x, C) and (y, x, C') float32 in the grey levels of the images.
+
+    Several planes of one field lie one after the other along C: all colours of the first, then those of the second.
+    ``level_um`` is how far the input is out of focus, signed; None where that is not known or there are several planes.
+    ``paired`` is False where input and target do not belong to each other.
+    """
+
+    input: Array
+    target: Array
+    level_um: float | None = None
+    paired: bool = True
+
+
+class Pairs(Protocol):
+    """What a trainer needs of a set of pairs: crops in grey levels, chosen by the random generator alone."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an input as the network takes it: planes times colours."""
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of a target."""
+
+    @property
+    def intensity_range(self) -> tuple[float, float]:
+        """Grey levels that the network knows as -1 and 1."""
+
+    @property
+    def pixel_um(self) -> float | None:
+        """Pixel size in micrometres, where it is known and the same for all images."""
+
+    def crop(self, rng: np.random.Generator, size: int) -> Crop:
+        """Return a pair of ``size`` x ``size`` pixels."""
+
+    def validation(self) -> list[Crop]:
+        """Return a few whole images that are in no crop, the middle of them where they are large."""

@@ -1,0 +1,269 @@
+"""Pairs of recorded images: fields of view, each with its target and one or several planes that may be the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_cellrestore.augment import augment, reach_px
+from napari_cellrestore.pairs.crop import VALIDATION_IMAGES, VALIDATION_PX, Crop
+from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture
+from napari_cellrestore.recipe import Augmentation
+
+Array = np.ndarray
+Roi = tuple[slice, slice]
+
+#: Part of the grey levels of floating point images that may lie below, and above, what the network knows as -1 and 1.
+OUTSIDE_PERCENT = 0.1
+#: Images that grey levels of floating point are measured in, evenly over all.
+_MEASURED_IMAGES = 64
+#: Factor between the ranges of inputs and targets from which they are in other units.
+_OTHER_UNITS = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A field of view: a target and the planes that may be its input.
+
+    Parameters
+    ----------
+    name : str
+        For messages and results.
+    inputs : sequence of Picture
+        In the order of their distance along z, where there are several.
+    target : Picture
+        Of the same rows and columns.
+    levels_um : sequence of float or None
+        How far each input is out of focus.
+    shifts_px : sequence of (int, int)
+        Whole pixels by which each input has to be moved to lie on the target.
+    area : (slice, slice)
+        Rows and columns of the target that crops are taken from.
+    """
+
+    name: str
+    inputs: tuple[Picture, ...]
+    target: Picture
+    levels_um: tuple[float | None, ...]
+    shifts_px: tuple[tuple[int, int], ...]
+    area: Roi
+
+    @classmethod
+    def of(cls, name: str, given: Picture, target: Picture) -> Field:
+        """Return the field of a pair of whole images."""
+        rows, columns, _ = target.shape
+        return cls(name, (given,), target, (None,), ((0, 0),), (slice(0, rows), slice(0, columns)))
+
+    def read(self, planes: Sequence[int], rows: slice, columns: slice) -> tuple[Array, Array]:
+        """Return inputs, one after the other along C, and target of a part, as they were recorded."""
+        parts = []
+        for plane in planes:
+            dy, dx = self.shifts_px[plane]
+            moved = slice(rows.start - dy, rows.stop - dy), slice(columns.start - dx, columns.stop - dx)
+            parts.append(self.inputs[plane].part(*moved))
+        return np.concatenate(parts, axis=-1), self.target.part(rows, columns)
+
+    def level_um(self, planes: Sequence[int]) -> float | None:
+        """Return the level of an input of one plane, None where there are several."""
+        return self.levels_um[planes[0]] if len(planes) == 1 else None
+
+    def usual(self, n_planes: int) -> list[int]:
+        """Return the planes that are shown where one choice must do: half the way out of focus, on both sides."""
+        n = len(self.inputs)
+        return [int(n * (j + 0.5) / max(n_planes, 2)) for j in range(n_planes)]
+
+    def whole(self, planes: Sequence[int], area: Roi | None = None) -> Crop:
+        """Return a whole pair, or an area of it."""
+        rows, columns = area or self.area
+        given, target = self.read(planes, rows, columns)
+        return Crop(given.astype(np.float32), target.astype(np.float32), self.level_um(planes))
+
+
+class ImagePairs:
+    """Crops of recorded pairs.
+
+    A crop is drawn anywhere in an image with the same chance, every image with the same chance. Where an image ends,
+    within a crop that is larger than it or under a change of shape, it is mirrored.
+
+    Parameters
+    ----------
+    train, validation, test : sequence of Field
+        Fields; of one type of pixels, all inputs of one number of colours and all targets too.
+    in_planes : int
+        Planes of a field that enter together, all different, at random.
+    augmentation : Augmentation, optional
+        Random changes; none where left out.
+    intensity_range : (float, float), optional
+        Grey levels that the network knows as -1 and 1. Default: what 8 or 16 bits can hold; of floating point all but
+        0.1 % of the grey levels of the training images at either end, measured once and said in ``notes``.
+    notes : sequence of str
+        What the user should know, in sentences; more are added.
+
+    Raises
+    ------
+    ValueError
+        Images that are not alike, fields of fewer planes than enter.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Field],
+        validation: Sequence[Field] = (),
+        test: Sequence[Field] = (),
+        *,
+        in_planes: int = 1,
+        augmentation: Augmentation | None = None,
+        intensity_range: tuple[float, float] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        if not train:
+            raise ValueError("no images to train on: give at least one")
+        fields = [*train, *validation, *test]
+        for field in fields:
+            if len(field.inputs) < in_planes:
+                raise ValueError(
+                    f"{field.name}: {in_planes} planes are to enter together, it has {len(field.inputs)} besides the target; "
+                    "use focus stacks, or in_planes 1"
+                )
+        self._train, self._validation, self._test = list(train), list(validation), list(test)
+        self._in_planes, self._augmentation = in_planes, augmentation
+        in_colours = _same("colours", [(p.name, p.shape[-1]) for field in fields for p in field.inputs], "inputs")
+        self.out_channels: int = _same("colours", [(f.target.name, f.target.shape[-1]) for f in fields], "targets")
+        self.in_channels: int = in_planes * in_colours
+        pictures = [picture for field in fields for picture in (*field.inputs, field.target)]
+        dtype = _same("pixels of", [(picture.name, picture.dtype.name) for picture in pictures], "images")
+        sizes = {picture.pixel_um for picture in pictures}
+        self.pixel_um = sizes.pop() if len(sizes) == 1 else None
+        self.notes = list(notes)
+        if len(sizes) > 1:
+            self.notes.append("the images state different pixel sizes, so none is known")
+        self._limits = DETECTOR_RANGE.get(dtype)
+        self.intensity_range = _checked(intensity_range) or self._limits or self._measured_range()
+
+    def __len__(self) -> int:
+        """Return the number of fields to train on."""
+        return len(self._train)
+
+    def crop(self, rng: np.random.Generator, size: int) -> Crop:
+        """Return a pair of ``size`` x ``size`` pixels, float32, in the grey levels of the images."""
+        field = self._train[int(rng.integers(len(self._train)))]
+        # without replacement in the order drawn: the network sees the nearer plane first as often as last
+        planes = [int(plane) for plane in rng.choice(len(field.inputs), self._in_planes, replace=False)]
+        spans = []
+        reach = reach_px(self._augmentation, size)
+        for part in field.area:
+            first = part.start + int(rng.integers(max(part.stop - part.start - size, 0) + 1))
+            spans.append((first - reach, first + size + reach))
+        given, target = read_mirrored(field, planes, spans)
+        if self._augmentation is not None:
+            given, target = augment(
+                rng, given, target, self._augmentation, planes=self._in_planes, size=size, limits=self._limits
+            )
+        return Crop(given, target, field.level_um(planes))
+
+    def validation(self) -> list[Crop]:
+        """Return up to four whole pairs that are in no crop; of large ones the middle."""
+        return [
+            field.whole(field.usual(self._in_planes), middle(field.area, VALIDATION_PX))
+            for field in self._validation[:VALIDATION_IMAGES]
+        ]
+
+    def test(self) -> Iterator[tuple[str, Crop]]:
+        """Yield name and pair of everything that is kept for the test, whole: each plane of a stack."""
+        for field in self._test:
+            chosen = [[i] for i in range(len(field.inputs))] if self._in_planes == 1 else [field.usual(self._in_planes)]
+            for planes in chosen:
+                level = field.level_um(planes)
+                yield field.name + (f" {level:+g} um" if level is not None else ""), field.whole(planes)
+
+    def _measured_range(self) -> tuple[float, float]:
+        step = -(-len(self._train) // _MEASURED_IMAGES)
+        few = self._train[::step]
+        inputs = _usual_levels([field.inputs[i] for field in few for i in field.usual(1)])
+        targets = _usual_levels([field.target for field in few])
+        spans = sorted((inputs[1] - inputs[0], targets[1] - targets[0]))
+        if spans[1] > _OTHER_UNITS * spans[0]:
+            raise ValueError(
+                f"grey levels of inputs are {inputs[0]:g} to {inputs[1]:g}, of targets {targets[0]:g} to {targets[1]:g}: "
+                "save both in the same units, or give intensity_range"
+            )
+        low, high = min(inputs[0], targets[0]), max(inputs[1], targets[1])
+        self.notes.append(
+            f"pixels are floating point: {low:.6g} to {high:.6g} became the range of grey levels, measured in {len(few)} "
+            f"training images ({OUTSIDE_PERCENT:g} % lie outside at either end)"
+        )
+        return low, high
+
+
+def read_mirrored(field: Field, planes: Sequence[int], spans: Sequence[tuple[int, int]]) -> tuple[Array, Array]:
+    """Return inputs and target of a part in float32 that may reach beyond the area of a field, which is mirrored there."""
+    inside = [slice(max(a, area.start), min(b, area.stop)) for (a, b), area in zip(spans, field.area, strict=True)]
+    missing = [(part.start - a, b - part.stop) for (a, b), part in zip(spans, inside, strict=True)]
+    given, target = (image.astype(np.float32) for image in field.read(planes, *inside))
+    if not any(map(any, missing)):
+        return given, target
+    pad = [*missing, (0, 0)]
+    return np.pad(given, pad, mode="symmetric"), np.pad(target, pad, mode="symmetric")
+
+
+def middle(area: Roi, most_px: int) -> Roi:
+    """Return the middle of an area, at most so many pixels a side.
+
+    >>> middle((slice(0, 100), slice(0, 20)), 50)
+    (slice(25, 75, None), slice(0, 20, None))
+    """
+    cut = []
+    for part in area:
+        side = min(part.stop - part.start, most_px)
+        first = part.start + (part.stop - part.start - side) // 2
+        cut.append(slice(first, first + side))
+    return cut[0], cut[1]
+
+
+def in_area(field: Field, area: Roi) -> Field:
+    """Return a field that is confined to an area."""
+    return replace(field, area=area)
+
+
+def _usual_levels(pictures: Sequence[Picture]) -> tuple[float, float]:
+    levels = np.concatenate([_thinned(picture).ravel() for picture in pictures])
+    if not np.isfinite(levels).all():
+        bad = next(picture.name for picture in pictures if not np.isfinite(_thinned(picture)).all())
+        raise ValueError(f"{bad}: pixels are not finite (NaN or infinite); mend the image or leave it out")
+    low, high = np.percentile(levels, [OUTSIDE_PERCENT, 100 - OUTSIDE_PERCENT])
+    if low == high:
+        raise ValueError(f"{pictures[0].name}: nearly all grey levels are {low:g}, there is nothing to learn from")
+    return float(low), float(high)
+
+
+def _thinned(picture: Picture) -> Array:
+    rows, columns, _ = picture.shape
+    return picture.part(slice(None, None, max(1, rows // 128)), slice(None, None, max(1, columns // 128)))
+
+
+def _same(what: str, named: Sequence[tuple[str, Any]], which: str) -> Any:
+    """Return the value that all have; ValueError names two that differ."""
+    name, value = named[0]
+    for other, theirs in named[1:]:
+        if theirs != value:
+            said = (
+                (f"{value} {what}", f"{theirs} {what}")
+                if what == "colours"
+                else (f"{what} {value}", f"{what} {theirs}")
+            )
+            raise ValueError(
+                f"{name} has {said[0]}, {other} has {said[1]}: {which} must all be alike; convert the others"
+            )
+    return value
+
+
+def _checked(given: tuple[float, float] | None) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    low, high = (float(level) for level in given)
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"intensity_range is {low:g} to {high:g}: give the lower grey level first, both finite")
+    return low, high

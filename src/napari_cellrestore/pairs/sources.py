@@ -1,0 +1,259 @@
+"""From the sources that a recipe names to pairs, with what is held out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from napari_cellrestore.pairs.crop import Crop, Pairs
+from napari_cellrestore.pairs.defocus import DefocusPairs
+from napari_cellrestore.pairs.folders import folder_fields, match_folders
+from napari_cellrestore.pairs.images import Field, ImagePairs
+from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, images_in, open_picture
+from napari_cellrestore.pairs.split import SETS, Split, check_leaks, fingerprint, look_alikes, split_by_image
+from napari_cellrestore.pairs.stacks import some, stack_fields, stacks_in
+from napari_cellrestore.pairs.unpaired import MixedPairs, UnpairedImages
+from napari_cellrestore.recipe import ImageSource, Recipe
+
+Array = np.ndarray
+
+#: Part of the range of 16 bits that images must use, or it is said that they do not.
+_USED = 0.25
+#: Look-alikes are looked for in at most so many images: each is decoded for it.
+LOOK_ALIKE_IMAGES = 2000
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a recipe's sources give.
+
+    Attributes
+    ----------
+    pairs : Pairs
+        For the trainer.
+    splits : dict of Split
+        Files of the three sets by the name of the source: inputs of pairs; of unpaired images both folders.
+    test : callable
+        Returns an iterator over name and :class:`Crop` of everything that is kept for the test, whole.
+    notes : tuple of str
+        What the user should know, in sentences: what was left out and why, shifts, look-alikes.
+    """
+
+    pairs: Pairs
+    splits: dict[str, Split]
+    test: Callable[[], Iterator[tuple[str, Crop]]]
+    notes: tuple[str, ...] = ()
+
+
+class _Set(Pairs, Protocol):
+    """Pairs that know how many they are and what is kept for the test."""
+
+    def __len__(self) -> int: ...
+
+    def test(self) -> Iterator[tuple[str, Crop]]: ...
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What :func:`training_images` was asked for."""
+
+    recipe: Recipe
+    room: Room
+
+    def image_pairs(self, split: Split, fields: Mapping[Path, Field], notes: Sequence[str]) -> ImagePairs:
+        """Return recorded pairs, split as their files are."""
+        train, validation, test = ([fields[path] for path in part] for part in split.sets)
+        return ImagePairs(
+            train,
+            validation,
+            test,
+            in_planes=self.recipe.in_planes,
+            augmentation=self.recipe.augmentation,
+            intensity_range=self.recipe.intensity_range,
+            notes=notes,
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one source, or all sharp ones together, give."""
+
+    pairs: _Set
+    splits: dict[str, Split]
+    files: list[Split]
+    notes: list[str]
+    look: Mapping[Path, Picture]
+
+
+def training_images(recipe: Recipe) -> TrainingImages:
+    """Return pairs, splits and test of the sources of a recipe.
+
+    All sharp images are drawn from together. Of several kinds of sources each kind gives as many crops as the others,
+    and within a kind every image as many: so paired and unpaired images train together.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With ``images``; ``pairs`` says how sharp images are put out of focus, ``augmentation`` how others are changed.
+
+    Raises
+    ------
+    ValueError
+        Folders and images that cannot be; an image, under whatever name, in two sets.
+    """
+    if not recipe.images:
+        raise ValueError(f"recipe {recipe.name!r} names no images: give a folder of them")
+    wanted = _Wanted(recipe, Room())
+    found: dict[str, list[_Found]] = defaultdict(list)
+    sharp = {}
+    for name, source in zip(source_names(recipe.images), recipe.images, strict=True):
+        with _naming(name):
+            if source.kind == "sharp":
+                sharp[name] = split_by_image(images_in(source.input), every=source.every, slide=source.slide)
+            else:
+                found[source.kind].append(_KINDS[source.kind](name, source, wanted))
+    if sharp:
+        found["sharp"].append(_sharp(sharp, wanted))
+    everything = list(chain.from_iterable(found.values()))
+    check_leaks(chain.from_iterable(one.files for one in everything))
+    notes = [*chain.from_iterable(one.notes for one in everything), *_look_alikes(everything), *_unused(everything)]
+    splits = {name: split for one in everything for name, split in one.splits.items()}
+    return TrainingImages(
+        _mixed(found), splits, lambda: chain.from_iterable(one.pairs.test() for one in everything), tuple(notes)
+    )
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"images of {name}: {error}") from None
+
+
+# --- kinds ---------------------------------------------------------------------------------------------------
+
+
+def _sharp(splits: dict[str, Split], wanted: _Wanted) -> _Found:
+    train, validation, test = ([path for split in splits.values() for path in getattr(split, part)] for part in SETS)
+    recipe = wanted.recipe
+    pairs = DefocusPairs(train, validation, recipe.pairs, test=test, in_planes=recipe.in_planes, room=wanted.room)
+    return _Found(pairs, splits, list(splits.values()), [], pairs.pictures)
+
+
+def _paired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+    matched, notes = match_folders(source.input, str(source.target))
+    split = split_by_image(list(matched), every=source.every, slide=source.slide)
+    targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
+    fields, shifted = folder_fields(matched, wanted.room, align=source.align)
+    pairs = wanted.image_pairs(split, fields, [*notes, *shifted])
+    return _Found(pairs, {name: split}, [split, targets], pairs.notes, _targets(fields))
+
+
+def _stacks(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+    stacks = dict.fromkeys(stacks_in(source.input))
+    fields, notes = stack_fields(stacks, wanted.room, align=source.align, at_minimum=source.at_minimum)
+    if len(fields) < 3:
+        left = f" ({some(notes)})" if notes else ""
+        raise ValueError(f"{len(fields)} focus stacks can be used, 3 or more are needed to split them{left}")
+    split = split_by_image(list(fields), every=source.every, slide=source.slide)
+    pairs = wanted.image_pairs(split, fields, notes)
+    return _Found(pairs, {name: split}, [split], pairs.notes, _targets(fields))
+
+
+def _unpaired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+    if wanted.recipe.in_planes > 1:
+        raise ValueError(f"in_planes is {wanted.recipe.in_planes}: unpaired images are of one plane; use focus stacks")
+    splits = {
+        f"{name}, {kind}": split_by_image(images_in(folder), every=source.every, slide=source.slide)
+        for kind, folder in (("inputs", source.input), ("targets", str(source.target)))
+    }
+    pictures = {path: open_picture(path, wanted.room) for s in splits.values() for part in s.sets for path in part}
+    ours, theirs = ([[pictures[path] for path in part] for part in split.sets] for split in splits.values())
+    pairs = UnpairedImages(
+        *zip(ours, theirs, strict=True),
+        augmentation=wanted.recipe.augmentation,
+        intensity_range=wanted.recipe.intensity_range,
+    )
+    return _Found(pairs, splits, list(splits.values()), pairs.notes, pictures)
+
+
+def _targets(fields: Mapping[Path, Field]) -> dict[Path, Picture]:
+    return {path: field.target for path, field in fields.items()}
+
+
+#: How each kind of source but sharp images becomes pairs.
+_KINDS: dict[str, Callable[[str, ImageSource, _Wanted], _Found]] = {
+    "pairs": _paired,
+    "stacks": _stacks,
+    "unpaired": _unpaired,
+}
+
+
+# --- together ------------------------------------------------------------------------------------------------
+
+
+def _mixed(found: Mapping[str, Sequence[_Found]]) -> Pairs:
+    parts, shares, names = [], [], []
+    for kind in found.values():
+        total = sum(len(one.pairs) for one in kind)
+        for one in kind:
+            parts.append(one.pairs)
+            shares.append(len(one.pairs) / total)
+            names.append(" and ".join(one.splits))
+    return parts[0] if len(parts) == 1 else MixedPairs(parts, shares, names)
+
+
+def source_names(sources: Sequence[ImageSource]) -> list[str]:
+    """Return a name for each source: its folder's, with the one above where two are alike."""
+    homes = [Path(source.input).resolve() for source in sources]
+    count = Counter(home.name for home in homes)
+    names = [home.name if count[home.name] == 1 else f"{home.parent.name}/{home.name}" for home in homes]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two folders of images are called {twice}: rename one, results go by that name")
+    return names
+
+
+def _look_alikes(found: Iterable[_Found]) -> list[str]:
+    """Return a note on images in training that look like one held out."""
+    prints: dict[str, dict[str, Array]] = {name: {} for name in SETS}
+    number = 0
+    for one in found:
+        for split in one.files:
+            for name in SETS:
+                for path in getattr(split, name):
+                    if path in one.look and number < LOOK_ALIKE_IMAGES:
+                        prints[name][f"{path.parent.name}/{path.name}"] = fingerprint(one.look[path].whole())
+                        number += 1
+    alike = look_alikes(prints)
+    if not alike:
+        return []
+    pairs = ", ".join(f"{a} and {b}" for a, b in alike[:3]) + (", ..." if len(alike) > 3 else "")
+    return [
+        f"{len(alike)} images in training look much like one kept for validation or test ({pairs}): where they show one "
+        "sample, keep them together by slide, or the test is too kind"
+    ]
+
+
+def _unused(found: Iterable[_Found]) -> list[str]:
+    """Return a note where images of 16 bits use a small part of their range."""
+    for one in found:
+        low, high = one.pairs.intensity_range
+        few = list(one.look.values())[:: -(-len(one.look) // 8)]
+        if (low, high) != DETECTOR_RANGE["uint16"] or any(picture.dtype != np.uint16 for picture in few):
+            continue
+        brightest = max(int(picture.whole().max()) for picture in few)
+        if brightest < _USED * high:
+            return [
+                f"images of 16 bits reach {brightest} of {high:g}: the network sees them nearly black; give the range of the "
+                f"camera, such as intensity_range: [0, {2 ** int(np.ceil(np.log2(brightest + 1))) - 1}]"
+            ]
+    return []

@@ -1,0 +1,132 @@
+"""Images of two kinds that do not belong to each other, and several sets of pairs drawn from together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
+
+import numpy as np
+
+from napari_cellrestore.pairs.crop import VALIDATION_IMAGES, Crop, Pairs
+from napari_cellrestore.pairs.images import Field, ImagePairs
+from napari_cellrestore.pairs.picture import Picture
+from napari_cellrestore.recipe import Augmentation
+
+Array = np.ndarray
+Pictures = Sequence[Picture]
+
+
+class UnpairedImages:
+    """Crops of two sets of images, drawn independently: input and target do not belong to each other.
+
+    Parameters
+    ----------
+    train, validation, test : (inputs, targets)
+        Pictures; the two of validation and test are shown side by side in the order given.
+    augmentation, intensity_range, notes
+        As of :class:`ImagePairs`.
+    """
+
+    def __init__(
+        self,
+        train: tuple[Pictures, Pictures],
+        validation: tuple[Pictures, Pictures] = ((), ()),
+        test: tuple[Pictures, Pictures] = ((), ()),
+        *,
+        augmentation: Augmentation | None = None,
+        intensity_range: tuple[float, float] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        # Each kind as pairs of an image with itself: then a crop of a kind is a crop of such a pair.
+        self._kinds = [
+            ImagePairs(
+                *([Field.of(p.name, p, p) for p in part[kind]] for part in (train, validation, test)),
+                augmentation=augmentation,
+                intensity_range=intensity_range,
+            )
+            for kind in (0, 1)
+        ]
+        ours, theirs = self._kinds
+        self.in_channels, self.out_channels = ours.in_channels, theirs.out_channels
+        self.pixel_um = ours.pixel_um if ours.pixel_um == theirs.pixel_um else None
+        low, high = zip(ours.intensity_range, theirs.intensity_range, strict=True)
+        self.intensity_range = min(low), max(high)
+        self.notes = [*notes, *ours.notes, *theirs.notes]
+
+    def __len__(self) -> int:
+        """Return the number of images to train on, of the kind that has more."""
+        return max(map(len, self._kinds))
+
+    def crop(self, rng: np.random.Generator, size: int) -> Crop:
+        """Return an input and a target that do not belong to each other."""
+        ours, theirs = (kind.crop(rng, size) for kind in self._kinds)
+        return Crop(ours.input, theirs.target, paired=False)
+
+    def validation(self) -> list[Crop]:
+        """Return up to four whole images of each kind."""
+        ours, theirs = (kind.validation() for kind in self._kinds)
+        # one size for both: the previews lie side by side
+        sides = [tuple(map(min, a.input.shape[:2], b.target.shape[:2])) for a, b in zip(ours, theirs, strict=False)]
+        return [
+            Crop(a.input[:y, :x], b.target[:y, :x], paired=False)
+            for a, b, (y, x) in zip(ours, theirs, sides, strict=False)
+        ]
+
+    def test(self) -> Iterator[tuple[str, Crop]]:
+        """Yield what is kept for the test, whole; there is no truth to measure it against."""
+        ours, theirs = (kind.test() for kind in self._kinds)
+        for (name, a), (other, b) in zip(ours, theirs, strict=False):
+            y, x = map(min, a.input.shape[:2], b.target.shape[:2])
+            yield f"{name}, {other}", Crop(a.input[:y, :x], b.target[:y, :x], paired=False)
+
+
+class MixedPairs:
+    """Several sets of pairs: each crop is of one of them, drawn by their shares.
+
+    So paired and unpaired images train together (ccGAN of Jönsson & Sjöstrand 2018, section 3.4).
+
+    Parameters
+    ----------
+    parts : sequence of Pairs
+        With the same channels and the same range of grey levels.
+    shares : sequence of float, optional
+        How often each is drawn, relative to the others; alike where left out.
+    names : sequence of str, optional
+        Of the parts, for messages.
+    """
+
+    def __init__(
+        self, parts: Sequence[Pairs], shares: Sequence[float] | None = None, names: Sequence[str] | None = None
+    ) -> None:
+        if not parts:
+            raise ValueError("no pairs to mix: give at least one set")
+        shares = [1.0] * len(parts) if shares is None else list(shares)
+        if len(shares) != len(parts) or not all(np.isfinite(share) and share > 0 for share in shares):
+            raise ValueError(f"shares are {shares} of {len(parts)} sets of pairs: give a number above 0 for each")
+        names = [f"set {number}" for number in range(1, len(parts) + 1)] if names is None else list(names)
+        for what, hint in (
+            ("in_channels", "convert the images of one"),
+            ("out_channels", "convert the images of one"),
+            ("intensity_range", "save both in one type, or give intensity_range"),
+        ):
+            first = getattr(parts[0], what)
+            for name, part in zip(names[1:], parts[1:], strict=True):
+                if getattr(part, what) != first:
+                    raise ValueError(
+                        f"{what} is {first} of {names[0]}, {getattr(part, what)} of {name}: they cannot train one network; {hint}"
+                    )
+        self._parts = list(parts)
+        self._shares = np.asarray(shares, float) / sum(shares)
+        self.in_channels, self.out_channels = parts[0].in_channels, parts[0].out_channels
+        self.intensity_range = parts[0].intensity_range
+        sizes = {part.pixel_um for part in parts}
+        self.pixel_um = sizes.pop() if len(sizes) == 1 else None
+
+    def crop(self, rng: np.random.Generator, size: int) -> Crop:
+        """Return a crop of one of the sets."""
+        return self._parts[int(rng.choice(len(self._parts), p=self._shares))].crop(rng, size)
+
+    def validation(self) -> list[Crop]:
+        """Return up to four whole pairs, of each set in turn."""
+        in_turn = chain.from_iterable(zip_longest(*(part.validation() for part in self._parts)))
+        return [crop for crop in in_turn if crop is not None][:VALIDATION_IMAGES]
