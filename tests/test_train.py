@@ -1,14 +1,22 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from skimage.io import imsave
 
 from napari_cellrestore.networks import create_network
 from napari_cellrestore.optimiser import Optimiser
-from napari_cellrestore.pairs import DefocusPairs, Split, change_colours, split_by_image
-from napari_cellrestore.recipe import RECIPES, DefocusSettings, Recipe, read_recipe
-from napari_cellrestore.train import schedule, to_tensor, train, trained_network
+from napari_cellrestore.pairs import Crop
+from napari_cellrestore.recipe import Recipe
+from napari_cellrestore.train import estimate, train, trained_network
+from napari_cellrestore.train.checkpoint import Standing
+from napari_cellrestore.train.rate import rate_at
 
 
 def recipe(**changes):
@@ -29,67 +37,28 @@ def recipe(**changes):
     return Recipe(**options)
 
 
-@pytest.fixture
-def smears(tmp_path):
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "smears"
-    folder.mkdir()
-    for index in range(6):
-        image = np.kron(rng.integers(40, 230, (16, 16, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-        imsave(folder / f"{index}.png", image, check_contrast=False)
-    return sorted(folder.glob("*.png"))
+class Darker:
+    """Random blocks, and the same darker: what a network can learn in a few steps."""
+
+    in_channels = out_channels = 3
+    intensity_range = (0.0, 255.0)
+    pixel_um = 0.1
+
+    def crop(self, rng, size):
+        target = np.kron(rng.integers(40, 230, (size // 8, size // 8, 3)), np.ones((8, 8, 1))).astype(np.float32)
+        return Crop(0.7 * target, target, level_um=0.5)
+
+    def validation(self):
+        return [self.crop(np.random.default_rng(99), 64)]
 
 
 @pytest.fixture
-def pairs(smears):
-    return DefocusPairs(smears[:4], smears[4:])
+def pairs():
+    return Darker()
 
 
-# --- pairs -----------------------------------------------------------------------------------------------
-
-
-def test_split_keeps_every_image_once(smears):
-    split = split_by_image(smears, every=3)
-    assert sorted([*split.train, *split.validation, *split.test]) == smears
-    with pytest.raises(ValueError, match="1 images are in both train and test"):
-        Split(tuple(smears[:2]), (), tuple(smears[1:2]))
-    with pytest.raises(ValueError, match="2 images cannot be split"):
-        split_by_image(smears[:2])
-
-
-def test_leaks_are_refused(smears):
-    with pytest.raises(ValueError, match="split by image"):
-        DefocusPairs(smears[:3], smears[2:])
-
-
-def test_crops_are_pairs_of_a_sharp_target_and_a_recorded_input(pairs):
-    rng = np.random.default_rng(1)
-    drawn = [pairs.crop(rng, 48) for _ in range(20)]
-    for blurred, target in drawn:
-        assert blurred.shape == target.shape == (48, 48, 3)
-        assert blurred.min() >= 0
-        assert blurred.max() <= 255
-        np.testing.assert_array_equal(blurred, np.rint(blurred))  # 8 bit
-        assert abs(blurred.mean() - target.mean()) < 6
-    assert np.mean([t.std() - b.std() for b, t in drawn]) > 0.5  # defocus takes contrast away
-    again = pairs.crop(np.random.default_rng(1), 48)
-    np.testing.assert_array_equal(again[0], drawn[0][0])
-
-
-def test_no_defocus_and_no_noise_is_the_identity(smears):
-    settings = DefocusSettings(levels_um=(0, 0), axial_colour_um=0, noise_gain=0)
-    blurred, target = DefocusPairs(smears, settings=settings).crop(np.random.default_rng(0), 32)
-    assert np.abs(blurred - np.clip(target, 0, 255)).max() <= 0.5 + 1e-3
-
-
-def test_colours_change_within_the_range(rng):
-    image = rng.uniform(0, 255, (64, 64, 3)).astype(np.float32)
-    before = image.copy()
-    changed = change_colours(image, np.random.default_rng(2))
-    np.testing.assert_array_equal(image, before)
-    assert changed.min() >= 0
-    assert changed.max() <= 255
-    assert np.abs(changed - image).mean() > 1
+def losses_of(run):
+    return [progress.losses for progress in run]
 
 
 # --- the loop ----------------------------------------------------------------------------------------------
@@ -123,7 +92,9 @@ def test_progress_tells_time_and_shows_a_preview(pairs, tmp_path):
     events = list(train(recipe(), pairs, tmp_path / "run", steps=4))
     assert [event.preview is None for event in events] == [True, True, False, False]
     blurred, output, sharp = events[-1].preview
-    assert blurred.shape == output.shape == sharp.shape == (128, 128, 3)
+    assert blurred.shape == output.shape == sharp.shape == (64, 64, 3)
+    np.testing.assert_allclose(blurred, pairs.validation()[0].input, atol=1e-3)
+    assert events[-1].validation == pytest.approx(np.abs(output - sharp).mean() / 127.5, rel=1e-4)
     assert events[-1].seconds_left == 0
     assert events[0].seconds_left > 0
 
@@ -134,8 +105,8 @@ def test_the_result_is_the_moving_average(pairs, tmp_path):
     assert step == 6
     state = load_file(tmp_path / "run" / "checkpoint.safetensors")
     for key, value in network.state_dict().items():
-        assert torch.equal(value, state[f"average.{key}"])
-        assert not torch.equal(value, state[f"network.{key}"])
+        assert torch.equal(value, state[f"average.generator.{key}"])
+        assert not torch.equal(value, state[f"generators.generator.{key}"])
 
 
 def test_a_run_is_not_overwritten(pairs, tmp_path):
@@ -145,10 +116,10 @@ def test_a_run_is_not_overwritten(pairs, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(pairs, tmp_path):
-    class Broken:
+    class Broken(Darker):
         def crop(self, rng, size):
-            blurred, target = pairs.crop(rng, size)
-            return (blurred * np.nan if rng.random() < 0.3 else blurred), target
+            crop = super().crop(rng, size)
+            return crop._replace(input=crop.input * np.nan) if rng.random() < 0.3 else crop
 
         def validation(self):
             return []
@@ -164,17 +135,172 @@ def test_nothing_trained_is_said(tmp_path):
         trained_network(tmp_path, recipe())
 
 
-def test_schedule():
-    assert schedule(0.5, "constant") == 1
-    rates = [schedule(f, "one-cycle") for f in np.linspace(0, 1, 101)]
+def test_schedules():
+    standing = Standing()
+    assert rate_at(0.5, "constant", standing) == 1
+    rates = [rate_at(f, "one-cycle", standing) for f in np.linspace(0, 1, 101)]
     assert max(rates) == 1
     assert int(np.argmax(rates)) == 10
     assert rates[-1] == pytest.approx(0.001)
 
 
-def test_grey_levels_map_to_the_range_of_the_network():
-    tensor = to_tensor([np.array([[[0.0, 127.5, 255.0]]])])
-    assert tensor.flatten().tolist() == [-1, 0, 1]
+def test_a_plateau_lowers_the_rate_and_patience_ends_the_run(pairs, tmp_path):
+    class Hopeless(Darker):
+        def validation(self):
+            crop = super().validation()[0]
+            return [crop._replace(target=crop.input - 200)]  # the more it learns, the worse
+
+    options = recipe(schedule="plateau", patience=5, checkpoint_every=1, average=0.0)
+    events = list(train(options, Hopeless(), tmp_path, steps=200))
+    assert len(events) < 60
+    checked = [event.validation for event in events]
+    assert int(np.argmin(checked)) == len(events) - 6
+    network, step = trained_network(tmp_path)
+    assert step == len(events)
+    # What is kept is the best, not the last.
+    crop = Hopeless().validation()[0]
+    with torch.inference_mode():
+        output = network(torch.from_numpy(crop.input[None] / 127.5 - 1).permute(0, 3, 1, 2).float())
+    target = torch.from_numpy(crop.target[None] / 127.5 - 1).permute(0, 3, 1, 2)
+    assert float((output - target).abs().mean()) == pytest.approx(min(checked), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "losses": {"l1": 10, "adversarial": 1},
+            "discriminator": {"options": {"patch": 16, "filters": 4}, "soft_labels": True},
+        },
+        {
+            "losses": {"l1": 10, "adversarial": 1},
+            "discriminator": {
+                "options": {"patch": 16, "filters": 4, "norm": "instance"},
+                "adversarial": "wgan",
+                "gradient_penalty": 1,
+                "generator_every": 2,
+            },
+        },
+        {
+            "losses": {"cycle": 10, "identity": 5, "adversarial": 1},
+            "discriminator": {"options": {"patch": 16, "filters": 4}, "conditional": False},
+        },
+        {"patience": 3, "schedule": "plateau", "checkpoint_every": 1},
+    ],
+    ids=["soft labels", "wasserstein", "cycle", "patience"],
+)
+def test_every_kind_of_run_can_be_gone_on_from(changes, pairs, tmp_path):
+    options = recipe(checkpoint_every=2, **changes) if "checkpoint_every" not in changes else recipe(**changes)
+    options = options.model_copy(update={"optimiser": "adam"})
+    whole = losses_of(train(options, pairs, tmp_path / "whole", steps=8))
+    stopped = train(options, pairs, tmp_path / "stopped", steps=8)
+    for _ in range(5):
+        next(stopped)
+    stopped.close()
+    rest = list(train(options, pairs, tmp_path / "stopped", steps=8, resume=True))
+    assert [event.losses for event in rest] == whole[rest[0].step - 1 :]
+    ours, theirs = ((tmp_path / name / "losses.csv").read_text() for name in ("whole", "stopped"))
+    assert ours == theirs
+
+
+def test_killed_at_any_moment_a_run_goes_on_as_if_nothing_had_happened(pairs, tmp_path):
+    whole = losses_of(train(recipe(), pairs, tmp_path / "whole", steps=150))
+    script = tmp_path / "run.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        from test_train import Darker, recipe
+        from napari_cellrestore.train import train
+        for progress in train(recipe(), Darker(), {str(tmp_path / "killed")!r}, steps=150, resume=True):
+            print(progress.step, flush=True)
+        """)
+    )
+    for reached in (20, 70):
+        with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as child:
+            for line in child.stdout:
+                if int(line) >= reached:
+                    break
+            time.sleep(0.013)
+            child.kill()
+    rest = list(train(recipe(), pairs, tmp_path / "killed", steps=150, resume=True))
+    assert 70 - 3 <= rest[0].step < 150
+    assert [event.losses for event in rest] == whole[rest[0].step - 1 :]
+    ours, theirs = ((tmp_path / name / "losses.csv").read_text() for name in ("whole", "killed"))
+    assert ours == theirs
+    assert not list((tmp_path / "killed").glob("*.unfinished"))
+
+
+def test_a_pause_saves_the_state_and_ends(pairs, tmp_path):
+    run = train(recipe(checkpoint_every=100), pairs, tmp_path, steps=50)
+    for _ in range(4):
+        next(run)
+    (tmp_path / "pause").touch()
+    last = list(run)[-1]
+    assert (last.step, last.paused) == (5, True)
+    assert not (tmp_path / "pause").exists()
+    assert next(train(recipe(checkpoint_every=100), pairs, tmp_path, steps=50, resume=True)).step == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes are limited the POSIX way")
+def test_a_full_disk_stops_and_keeps_the_last_state(pairs, tmp_path):
+    import resource
+
+    list(train(recipe(), pairs, tmp_path, steps=3))
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(ValueError, match=r"could not be written .*: that of step 3 is kept; free some space"):
+            list(train(recipe(steps=9), pairs, tmp_path, resume=True))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob("*.unfinished"))
+    assert [event.step for event in train(recipe(steps=9), pairs, tmp_path, resume=True)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_run_of_another_recipe_is_refused(pairs, tmp_path):
+    list(train(recipe(), pairs, tmp_path, steps=3))
+    with pytest.raises(ValueError, match=r"holds a run of another recipe \(batch, seed differ\)"):
+        next(train(recipe(batch=3, seed=5), pairs, tmp_path, resume=True))
+
+
+def test_samples_and_validation_are_written(pairs, tmp_path):
+    list(train(recipe(), pairs, tmp_path, steps=6))
+    assert [path.name for path in sorted((tmp_path / "samples").iterdir())] == ["0000003.png", "0000006.png"]
+    rows = (tmp_path / "validation.csv").read_text().splitlines()
+    assert rows[0] == "step,error"
+    assert [row.split(",")[0] for row in rows[1:]] == ["3", "6"]
+
+
+def test_event_files_need_their_package(pairs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ValueError, match="pip install tensorboard, or leave tensorboard out"):
+        next(train(recipe(), pairs, tmp_path, steps=3, tensorboard=True))
+
+
+def test_event_files(pairs, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    ours = losses_of(train(recipe(), pairs, tmp_path, steps=6, tensorboard=True))
+    read = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    told = read.Scalars("losses/loss")
+    assert [one.step for one in told] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose([one.value for one in told], [losses["loss"] for losses in ours], rtol=1e-5)
+
+
+def test_half_precision_learns_too(pairs, tmp_path):
+    losses = [event.losses["loss"] for event in train(recipe(precision="bf16"), pairs, tmp_path, steps=40)]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+
+
+def test_an_estimate_leaves_nothing_behind(pairs):
+    size = estimate(recipe(), pairs)
+    assert size.parameters == sum(p.numel() for p in create_network("pix2pix-fast", **recipe().options).parameters())
+    assert size.seconds == pytest.approx(size.seconds_a_step * 12_000)
 
 
 @pytest.mark.parametrize("kind", ["adam", "muon"])
@@ -190,41 +316,3 @@ def test_optimisers_change_every_parameter_and_come_back(kind):
     twin = Optimiser(network, recipe(optimiser=kind))
     twin.load(optimiser.tensors())
     assert all(torch.equal(v, twin.tensors()[k]) for k, v in optimiser.tensors().items())
-
-
-# --- recipes -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_makes_its_network_and_survives_yaml(name):
-    known = RECIPES[name]
-    assert Recipe.from_yaml(known.to_yaml()) == known
-    assert create_network(known.network, **known.options) is not None
-    assert read_recipe(name) == known
-
-
-def test_a_recipe_from_a_file(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\nnetwork: pix2pix\nlosses: {l1: 10}\npairs: {na: 0.9}\n")
-    assert read_recipe(path).pairs.na == 0.9
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name: a\nnetwork: b\nlosses: {l1: 1}\nstep: 5", "field step: Extra inputs.*Known fields: name, task"),
-        ("name: a\nnetwork: b\nlosses: {l1: -1}", "each with a weight above 0"),
-        ("name: a\nnetwork: b\nlosses: {l1: 1}\nbatch: 0", r"field batch: .*\(came: 0\)"),
-        ("- a list", "the recipe must be a table of fields"),
-        ("a: [", "the recipe is not YAML"),
-        ("!!python/object/apply:os.system ['true']", "the recipe is not YAML"),
-    ],
-)
-def test_wrong_recipes_are_said(text, message):
-    with pytest.raises(ValueError, match=message):
-        Recipe.from_yaml(text)
-
-
-def test_unknown_recipes_are_listed():
-    with pytest.raises(ValueError, match="no recipe 'best'; known are pix2pix-cnn"):
-        read_recipe("best")

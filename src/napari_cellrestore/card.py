@@ -41,6 +41,7 @@ class ModelCard(BaseModel):
     input_range: tuple[float, float] = Field((0.0, 255.0), description="Grey levels that the network knows as -1 and 1")
     pixel_um: float | None = Field(None, description="Pixel size of the training images")
     defocus_um: tuple[float, float] | None = Field(None, description="Range of defocus it was trained on")
+    levels_um: tuple[float, ...] = Field((), description="Distances from focus that its scores stand for")
     colour_mean: tuple[float, ...] = Field((), description="Mean of each channel over the training images")
     colour_std: tuple[float, ...] = Field((), description="Standard deviation over training images of that mean")
 

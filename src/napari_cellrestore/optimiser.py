@@ -19,18 +19,21 @@ class Optimiser:
     network : Module
     recipe : Recipe
         Its ``optimiser``, ``learning_rate`` (of AdamW), ``muon_rate``, ``betas`` and ``weight_decay`` are used.
+    learning_rate : float, optional
+        Instead of the recipe's.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, learning_rate: float | None = None) -> None:
+        learning_rate = learning_rate or recipe.learning_rate
         parameters = list(network.parameters())
         inner = [p for p in parameters[1:] if p.ndim == 4][:-1] if recipe.optimiser == "muon" else []
         rest = [p for p in parameters if not any(p is other for other in inner)]
         # torch's Muon takes matrices: each is a view of its convolution's weights, so that both change together.
         self._views = [(p, nn.Parameter(p.detach().view(len(p), -1))) for p in inner]
         self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(rest, recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+            torch.optim.AdamW(rest, learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
         ]
-        self._rates = [recipe.learning_rate]
+        self._rates = [learning_rate]
         if inner:
             self._parts.append(torch.optim.Muon([m for _, m in self._views], recipe.muon_rate, weight_decay=0.01))
             self._rates.append(recipe.muon_rate)

@@ -114,6 +114,14 @@ def print_json(value: Mapping[str, Any]) -> None:
     print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False), flush=True)
 
 
+def say_or_json(options: argparse.Namespace, text: str, **event: Any) -> None:
+    """Print a line of text, or with ``--json`` the event."""
+    if options.json:
+        print_json(event)
+    else:
+        print(text, flush=True)
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # of numpy, which this module does not import
         value = value.tolist()

@@ -1,0 +1,24 @@
+"""Recipes: what to train and how, as data."""
+
+from napari_cellrestore.recipe.named import RECIPES, read_recipe
+from napari_cellrestore.recipe.recipe import CYCLIC, OTHER_LOSSES, Recipe
+from napari_cellrestore.recipe.settings import (
+    Augmentation,
+    DefocusSettings,
+    DiscriminatorSettings,
+    FeatureSettings,
+    ImageSource,
+)
+
+__all__ = [
+    "CYCLIC",
+    "OTHER_LOSSES",
+    "RECIPES",
+    "Augmentation",
+    "DefocusSettings",
+    "DiscriminatorSettings",
+    "FeatureSettings",
+    "ImageSource",
+    "Recipe",
+    "read_recipe",
+]

@@ -1,0 +1,205 @@
+"""The state of a run on disk: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_cellrestore.networks import create_network
+from napari_cellrestore.recipe import Recipe
+
+if TYPE_CHECKING:
+    from napari_cellrestore.train.loop import Learner
+
+#: Validations without gain after which the schedule ``plateau`` lowers the learning rate.
+PLATEAU = 4
+
+
+@dataclass
+class Standing:
+    """How far a run has come, and how its validation goes."""
+
+    step: int = 0
+    best: float | None = None
+    without_gain: int = 0
+    rate: float = 1.0
+
+    def judge(self, checked: float | None, recipe: Recipe) -> bool:
+        """Take note of a validation and return whether it is the best so far.
+
+        >>> standing = Standing()
+        >>> recipe = Recipe(name="a", network="pix2pix", losses={"l1": 1}, schedule="plateau")
+        >>> [standing.judge(error, recipe) for error in (3, 2, 2, 4, 2, 2)], standing.without_gain, standing.rate
+        ([True, True, False, False, False, False], 4, 0.1)
+        """
+        if checked is None:
+            return True
+        if self.best is None or checked < self.best:
+            self.best, self.without_gain = checked, 0
+            return True
+        self.without_gain += 1
+        if recipe.schedule == "plateau" and self.without_gain % PLATEAU == 0:
+            self.rate /= 10
+        return False
+
+
+class Checkpoint:
+    """Where a run keeps its state.
+
+    ``checkpoint.safetensors`` holds networks, critics, optimisers, moving average, the best so far and the random state.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "checkpoint.safetensors"
+        self._pause = folder / "pause"
+        self._saved: int | None = None
+
+    def begin(self, recipe: Recipe, *, resume: bool) -> None:
+        """Make the folder and keep the recipe there; ValueError where it holds another run."""
+        kept = self._folder / "recipe.yaml"
+        if self._path.exists():
+            if not resume:
+                raise ValueError(f"{self._folder}: holds a training run; resume it or give another folder")
+            before, now = (r.model_dump(exclude={"steps", "images"}) for r in (Recipe.read(kept), recipe))
+            if changed := [key for key in now if now[key] != before[key]]:
+                raise ValueError(
+                    f"{self._folder}: holds a run of another recipe ({', '.join(changed)} differ); resume with "
+                    f"{kept}, or give another folder"
+                )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._pause.unlink(missing_ok=True)
+        kept.write_text(recipe.to_yaml(), encoding="utf-8")
+
+    def asked_to_pause(self) -> bool:
+        """Return whether someone put a file ``pause`` into the folder, and take it away."""
+        if not self._pause.exists():
+            return False
+        self._pause.unlink(missing_ok=True)
+        return True
+
+    def save(self, standing: Standing, learner: Learner) -> None:
+        """Write the state beside the old one, then put it in its place."""
+        tensors = {
+            f"{kind}.{key}": v for kind, part in _modules(learner).items() for key, v in part.state_dict().items()
+        }
+        for name, optimiser in learner.optimisers.items():
+            tensors |= {f"optimiser.{name}.{key}": value for key, value in optimiser.tensors().items()}
+        tensors |= _random_states()
+        unfinished = self._path.with_suffix(".unfinished")
+        network = learner.scheme.generators["generator"]
+        metadata = {
+            "standing": json.dumps(asdict(standing)),
+            "channels": json.dumps([network.in_channels, network.out_channels]),
+        }
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, unfinished, metadata)
+        _replace(unfinished, self._path)
+        self._saved = standing.step
+
+    def load(self, learner: Learner) -> Standing:
+        """Read the state into a learner, where there is one."""
+        if not self._path.exists():
+            return Standing()
+        with safe_open(self._path, framework="pt") as file:
+            standing = Standing(**json.loads(file.metadata()["standing"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        for kind, module in _modules(learner).items():
+            module.load_state_dict(_part(tensors, f"{kind}."))
+        for name, optimiser in learner.optimisers.items():
+            optimiser.load(_part(tensors, f"optimiser.{name}."))
+        _set_random_states(tensors)
+        self._saved = standing.step
+        return standing
+
+    @contextmanager
+    def kept_when_the_disk_is_full(self) -> Iterator[None]:
+        """Say in one line which state is left when something cannot be written."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            self._path.with_suffix(".unfinished").unlink(missing_ok=True)
+            left = "none is kept yet" if self._saved is None else f"that of step {self._saved} is kept"
+            raise ValueError(
+                f"{self._folder}: the state of the run could not be written ({error}): {left}; free some space and resume"
+            ) from error
+
+
+def saved_step(folder: str | Path) -> int | None:
+    """Return the step of the state that is saved in a run's folder, None where there is none; ValueError where damaged."""
+    path = Path(folder) / "checkpoint.safetensors"
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return int(json.loads(file.metadata()["standing"])["step"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: the state of this run cannot be read; choose another folder") from error
+
+
+def trained_network(
+    folder: str | Path, recipe: Recipe | None = None, *, which: str = "generator"
+) -> tuple[nn.Module, int]:
+    """Return the network of a run's last checkpoint and its step.
+
+    It is the best on the images of validation where the recipe has patience, else the moving average of the weights.
+    ``which="back"`` returns the way back of a recipe that has one.
+    """
+    folder = Path(folder)
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        raise ValueError(f"{folder}: no checkpoint, so nothing was trained here yet")
+    recipe = recipe or Recipe.read(folder / "recipe.yaml")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        prefix = f"{'best' if recipe.patience else 'average'}.{which}."
+        state = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}
+    if not state:
+        raise ValueError(f"{folder}: the recipe {recipe.name!r} has no network {which!r}")
+    network = create_network(recipe.network, *json.loads(metadata["channels"]), **recipe.options)
+    network.load_state_dict(_part(state, prefix))
+    return network.eval(), int(json.loads(metadata["standing"])["step"])
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put a file in the place of another; Windows refuses while someone reads that one, so it is tried for a while."""
+    for attempt in range(20):
+        try:
+            os.replace(new, old)
+        except PermissionError:
+            if attempt == 19:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _modules(learner: Learner) -> dict[str, nn.Module]:
+    best = {"best": learner.best} if learner.best is not None else {}
+    scheme = learner.scheme
+    return {"generators": scheme.generators, "critics": scheme.critics, "average": learner.average, **best}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _random_states() -> dict[str, Tensor]:
+    states = {"random": torch.get_rng_state()}
+    return states | ({"random_cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def _set_random_states(tensors: dict[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["random"])
+    if "random_cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random_cuda"])
