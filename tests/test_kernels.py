@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_cellrestore.kernel_model import check_model_name, save_kernel
+from napari_cellrestore.kernel_model import save_kernel
 from napari_cellrestore.kernels import (
     best_defocus,
     defocused_otf,
@@ -19,7 +19,7 @@ from napari_cellrestore.kernels import (
     sharp_kernel,
     summary,
 )
-from napari_cellrestore.model import list_models, load_model
+from napari_cellrestore.model import check_name, list_models, load_model, model_folders
 from napari_cellrestore.objective import Objective
 from napari_cellrestore.psf import in_focus_otf, incoherent_psf, otf
 from napari_cellrestore.recover import recover_psf
@@ -118,4 +118,4 @@ def test_a_kernel_is_kept_as_a_model(found, pair, tmp_path, monkeypatch):
         save_kernel("defocus 8 um", found.psf, pixel_um=PIXEL_UM, said="a pair")
     for name in ("", "../away", "a/b", " ", ".hidden", "a\\b", "deblur-fast"):
         with pytest.raises(ValueError, match=r"cannot be the name|there is a model"):
-            check_model_name(name)
+            check_name(name, model_folders())

@@ -1,33 +1,66 @@
-"""``cellrestore models``: list models and show their cards."""
+"""``cellrestore models``: list models, show their cards, rename, delete, export and import them."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import hashlib
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari_cellrestore.cli import one_line
-from napari_cellrestore.cli._common import aligned, mind, print_json
+from napari_cellrestore.cli._common import aligned, mind, print_json, say_or_json
 
 if TYPE_CHECKING:
-    from napari_cellrestore.card import ModelCard
-    from napari_cellrestore.model import Model
+    from napari_cellrestore.model import Entry, Model
+
+HELP = """\
+cellrestore models                        list the models
+cellrestore models show NAME              show the card of a model (name or folder); NAME alone does the same
+cellrestore models rename NAME NEW        give a model of yours another name
+cellrestore models delete NAME            delete a model of yours
+cellrestore models export NAME PATH       write a model to one file, to be sent and kept
+cellrestore models import PATH            add a model from such a file, a package of bioimage.io or a model folder
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="show the card of this model (name or folder)")
-    parser.add_argument("--json", action="store_true", help="print cards as JSON, one line a model")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = HELP
+    parser.add_argument(
+        "words", nargs="*", metavar="WORD", help="what to do, see below; without it the models are listed"
+    )
+    parser.add_argument("--name", help="import: list the model under this name instead of its own")
+    parser.add_argument("--bioimageio", action="store_true", help="export: write a package of bioimage.io, and test it")
+    parser.add_argument(
+        "--author", action="append", default=[], metavar="NAME", help="export: who made the model; may be given again"
+    )
+    parser.add_argument("--yes", action="store_true", help="delete: do not ask")
+    parser.add_argument("--json", action="store_true", help="print cards and what was done as JSON, one line each")
 
 
 def run(options: argparse.Namespace) -> int:
-    """List the models, or load one and show its card."""
+    """Do what the words say."""
+    words = options.words or ["list"]
+    if words[0] not in ACTIONS:
+        if len(words) > 1:
+            raise ValueError(f"{words[0]!r} is nothing to do: use {', '.join(ACTIONS)}, or the name of one model")
+        words = ["show", *words]
+    what, *given = words
+    action, wanted = ACTIONS[what]
+    if len(given) != len(wanted):
+        raise ValueError(f"{' '.join(words)}: give cellrestore models {' '.join([what, *wanted])}")
+    for option, of in (("name", "import"), ("bioimageio", "export"), ("author", "export"), ("yes", "delete")):
+        if getattr(options, option) and what != of:
+            raise ValueError(f"--{option} is for {of}, not for {what}; leave it out")
+    return action(options, *given)
+
+
+def _show(options: argparse.Namespace, name: str) -> int:
     from napari_cellrestore.model import load_model
 
-    if options.name is None:
-        _list(options)
-        return 0
-    model = load_model(options.name)
+    model = load_model(name)
     if options.json:
         print_json({**model.card.model_dump(mode="json"), "folder": str(model.folder)})
     else:
@@ -35,31 +68,85 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(options: argparse.Namespace) -> None:
-    cards = _readable_cards()
+def _list(options: argparse.Namespace) -> int:
+    """List the models, those that can be used first; of a damaged one a line says why."""
+    from napari_cellrestore.model import model_entries
+
+    entries = sorted(model_entries(), key=lambda entry: entry.card is None)
     if options.json:
-        for folder, card in cards:
-            print_json({**card.model_dump(mode="json"), "folder": str(folder)})
-        return
-    rows = [[card.name, card.task, card.weights_sha256[:12], str(folder), card.summary] for folder, card in cards]
-    print(aligned([["name", "task", "hash", "where", "what it does"], *rows]))
+        for entry in entries:
+            if entry.card is not None:
+                print_json({**entry.card.model_dump(mode="json"), "folder": str(entry.folder)})
+    else:
+        print(aligned([["name", "task", "hash", "where", "what it does"], *map(_row, entries)]))
+    for entry in entries:
+        if entry.card is None:
+            mind(f"model {entry.name} cannot be used: {one_line(entry.problem)}")
+    return 0
 
 
-def _readable_cards() -> list[tuple[Path, ModelCard]]:
-    """Return folder and card of each model, and say which cannot be used."""
-    from napari_cellrestore.card import ModelCard
-    from napari_cellrestore.model import model_folders
+def _row(entry: Entry) -> list[str]:
+    card = entry.card
+    if card is None:
+        return [entry.name, "damaged", "-", str(entry.folder), ""]
+    return [card.name, card.task, card.weights_sha256[:12], str(entry.folder), card.summary]
 
-    cards = []
-    for folder in model_folders().values():
-        try:
-            cards.append((folder, ModelCard.read(folder / "card.json")))
-        except ValueError as error:
-            mind(f"model left out: {one_line(error)}")
-            continue
-        if not (folder / "weights.safetensors").is_file():
-            mind(f"{folder}: has no weights.safetensors, so it cannot be used; copy the model folder again")
-    return cards
+
+def _rename(options: argparse.Namespace, name: str, new_name: str) -> int:
+    from napari_cellrestore.model import rename_model
+
+    folder = rename_model(name, new_name)
+    say_or_json(options, f"{name} is called {folder.name} now", renamed=name, name=folder.name, folder=str(folder))
+    return 0
+
+
+def _delete(options: argparse.Namespace, name: str) -> int:
+    from napari_cellrestore.model import delete_model
+
+    if not options.yes and not _agreed(f"Delete the model {name} for good? [y/N] "):
+        print("kept", file=sys.stderr)
+        return 1
+    delete_model(name)
+    say_or_json(options, f"{name} is deleted", deleted=name)
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """Ask on the terminal; where there is none, nothing is agreed to."""
+    if not sys.stdin.isatty():
+        raise ValueError("delete asks before it does, and there is nobody to ask here: add --yes")
+    return input(question).strip().lower() in ("y", "yes")
+
+
+def _export(options: argparse.Namespace, name: str, path: str) -> int:
+    from napari_cellrestore.model import export_model
+
+    written = export_model(name, path, bioimageio=options.bioimageio, authors=options.author)
+    with written.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    said = f"{written}\nSHA-256 {sha256}" + ("\nbioimageio.core tested it: passed" if options.bioimageio else "")
+    say_or_json(options, said, exported=name, path=str(written), sha256=sha256)
+    return 0
+
+
+def _import(options: argparse.Namespace, path: str) -> int:
+    from napari_cellrestore.model import import_model
+
+    model = import_model(path, options.name)
+    said = f"{model.label} is in the list now: {model.folder}"
+    say_or_json(options, said, imported=path, name=model.card.name, folder=str(model.folder))
+    return 0
+
+
+#: What can be done: how, and what is given with it.
+ACTIONS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
+    "list": (_list, ()),
+    "show": (_show, ("NAME",)),
+    "rename": (_rename, ("NAME", "NEW")),
+    "delete": (_delete, ("NAME",)),
+    "export": (_export, ("NAME", "PATH")),
+    "import": (_import, ("PATH",)),
+}
 
 
 # --- a card in words ---------------------------------------------------------------------------------------
@@ -77,49 +164,18 @@ def card_text(model: Model) -> str:
 
 
 def _facts(model: Model) -> list[str]:
-    card = model.card
-    options = ", ".join(f"{name} {value}" for name, value in card.options.items())
-    facts = {
-        "folder": model.folder,
-        "weights": f"{card.weights_sha256} (checked)",
-        "network": f"{card.network}{f' ({options})' if options else ''}",
-        "channels": f"{card.in_channels} in, {card.out_channels} out",
-        "grey levels": "{:g} to {:g}".format(*card.input_range),
-        "pixel size": f"{card.pixel_um:g} um" if card.pixel_um else "",
-        "defocus": "{:g} to {:g} um".format(*card.defocus_um) if card.defocus_um else "",
-        "colours": _colours(card),
-        "tiles": f"halo {card.halo_px} px, aligned to {card.stride} px" if card.tile_safe else "none: it runs whole",
-        "trained on": card.data,
-        "training": f"{card.steps} steps{'' if card.seed is None else f', seed {card.seed}'}",
-        "made": card.created,
-        "with": ", ".join(f"{name} {number}" for name, number in card.versions.items()),
-        "licence": card.licence,
-    }
-    return [f"{name:<12}{value or 'not stated'}" for name, value in facts.items()]
+    from napari_cellrestore.model.words import facts
 
-
-def _colours(card: ModelCard) -> str:
-    each = zip(card.colour_mean, card.colour_std, strict=False)
-    return ", ".join(f"{mean:.0f} +- {std:.0f}" for mean, std in each)
-
-
-#: What the numbers of a card's held-out tables are.
-HELD_OUT = {
-    "mse_of_input": "error (MSE), as a part of the input's",
-    "fpw_of_input": "difference of focus (FPW), as a part of the input's",
-    "success_mse": "as good as a sharp plane by MSE (%)",
-    "success_fpw": "as good as a sharp plane by FPW (%)",
-    "reach_mse": "as good as the plane 0.4 um out of focus by MSE (%)",
-    "reach_fpw": "as good as the plane 0.4 um out of focus by FPW (%)",
-    "worst_mse": "harm by MSE where it does worst (above 0 is harm)",
-    "worst_fpw": "harm by FPW where it does worst (above 0 is harm)",
-}
+    said = {"folder": model.folder, "weights": f"{model.card.weights_sha256} (checked)", **facts(model.card)}
+    return [f"{name:<12}{value or 'not stated'}" for name, value in said.items()]
 
 
 def _held_out(row: dict[str, Any]) -> list[str]:
     """Return what was measured on one set of images; cards may leave things out."""
-    lines = [f"On {row.get('number', 'some')} held-out images of {row.get('images', 'an unnamed set')}:"]
-    lines += [f"{text:<52}{row[name]}" for name, text in HELD_OUT.items() if name in row]
+    from napari_cellrestore.model.words import held_out
+
+    where, numbers = held_out(row)
+    lines = [f"On {where}:", *(f"{text:<52}{value}" for text, value in numbers.items())]
     for table in row.get("by_level", ()):
         lines += ["", _table_text(table)]
     return lines

@@ -1,0 +1,61 @@
+"""A card in words, for the shell, the window and packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_cellrestore.card import ModelCard
+
+#: What the numbers of a card's held-out tables are.
+HELD_OUT = {
+    "mse_of_input": "error (MSE), as a part of the input's",
+    "fpw_of_input": "difference of focus (FPW), as a part of the input's",
+    "success_mse": "as good as a sharp plane by MSE (%)",
+    "success_fpw": "as good as a sharp plane by FPW (%)",
+    "reach_mse": "as good as the plane 0.4 um out of focus by MSE (%)",
+    "reach_fpw": "as good as the plane 0.4 um out of focus by FPW (%)",
+    "worst_mse": "harm by MSE where it does worst (above 0 is harm)",
+    "worst_fpw": "harm by FPW where it does worst (above 0 is harm)",
+}
+
+
+def facts(card: ModelCard) -> dict[str, str]:
+    """Return what a card states, by name; "" where it does not.
+
+    Examples
+    --------
+    >>> facts(ModelCard(name="sharp", task="deblur", network="pix2pix-fast", pixel_um=0.1))["pixel size"]
+    '0.1 um'
+    """
+    options = ", ".join(f"{name} {value}" for name, value in card.options.items())
+    return {
+        "network": f"{card.network}{f' ({options})' if options else ''}",
+        "channels": f"{card.in_channels} in, {card.out_channels} out",
+        "grey levels": "{:g} to {:g}".format(*card.input_range),
+        "pixel size": f"{card.pixel_um:g} um" if card.pixel_um else "",
+        "defocus": "{:g} to {:g} um".format(*card.defocus_um) if card.defocus_um else "",
+        "colours": _colours(card),
+        "tiles": f"halo {card.halo_px} px, aligned to {card.stride} px" if card.tile_safe else "none: it runs whole",
+        "trained on": card.data,
+        "training": f"{card.steps} steps{'' if card.seed is None else f', seed {card.seed}'}",
+        "made": card.created,
+        "with": ", ".join(f"{name} {number}" for name, number in card.versions.items()),
+        "licence": card.licence,
+    }
+
+
+def _colours(card: ModelCard) -> str:
+    each = zip(card.colour_mean, card.colour_std, strict=False)
+    return ", ".join(f"{mean:.0f} +- {std:.0f}" for mean, std in each)
+
+
+def held_out(row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return on which images a model was measured, and the numbers by what they are; cards may leave things out.
+
+    Examples
+    --------
+    >>> held_out({"images": "smears", "number": 3, "success_mse": 88})
+    ('3 held-out images of smears', {'as good as a sharp plane by MSE (%)': 88})
+    """
+    where = f"{row.get('number', 'some')} held-out images of {row.get('images', 'an unnamed set')}"
+    return where, {text: row[name] for name, text in HELD_OUT.items() if name in row}
