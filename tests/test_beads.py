@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import ndimage, special
 from scipy.optimize import brentq
 
-from napari_cellrestore.beads import FWHM_PER_SIGMA, expected_fwhm, fit_gaussians, measure_beads, reasons
+from napari_cellrestore.beads import (
+    FWHM_PER_SIGMA,
+    expected_fwhm,
+    fit_gaussians,
+    measure_beads,
+    reasons,
+    without_size,
+)
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.objective import Objective
 from napari_cellrestore.psf import incoherent_psf
@@ -217,6 +224,61 @@ def test_doubts():
         found.warnings[2],
     ]
     assert found.warnings[2].startswith("pixels of 0.2 um alias an image of NA 1.4")
+
+
+# --- the beads' own size -------------------------------------------------------------------------------------
+
+
+def ball(diameter_px, side_px, parts=4):
+    """Return how much of each voxel a ball fills."""
+    at = (np.arange(side_px * parts) - (side_px * parts - 1) / 2) / parts
+    full = at[:, None, None] ** 2 + at[:, None] ** 2 + at**2 <= (diameter_px / 2) ** 2
+    return full.reshape((side_px, parts) * 3).mean((1, 3, 5))
+
+
+@pytest.mark.parametrize(("part", "within"), [(0.3, 0.01), (0.7, 0.012), (0.95, 0.04)])
+def test_the_size_of_a_ball_is_taken_off(part, within):
+    """A Gaussian convolved with a ball, by numbers: what is left of the width that is measured is the Gaussian's."""
+    fwhm_px = np.array([16.0, 10.0, 10.0])
+    volume = np.zeros((41, 41, 41))
+    side = int(part * 10) // 2 * 2 + 3
+    middle = slice(20 - side // 2, 21 + side // 2)
+    volume[middle, middle, middle] = ball(part * 10, side)
+    image = ndimage.gaussian_filter(volume, fwhm_px / FWHM_PER_SIGMA, truncate=5)
+    measured = fit_gaussians(image, tuple(fwhm_px), background=0.0).fwhm_px
+    np.testing.assert_allclose(without_size(measured, part * 10), fwhm_px, rtol=within)
+    assert measured[1] > fwhm_px[1]
+
+
+def test_variances_of_a_ball_and_a_gaussian_add():
+    """8 ln 2 / 20 of the squared diameter, since the variance of a ball along an axis is R^2 / 5."""
+    filled = ball(20, 23)
+    at = np.arange(23) - 11
+    assert (filled.sum((1, 2)) * at**2).sum() / filled.sum() == pytest.approx(20**2 / 20, rel=0.01)
+    assert without_size((2.0, 1.0, 1.0), 0.5)[1] == pytest.approx((1 - 8 * np.log(2) / 20 * 0.25) ** 0.5)
+    with pytest.raises(ValueError, match=r"beads of 1.2 um are larger than the width of 1 um measured along y.*cannot"):
+        without_size((2.0, 1.0, 1.1), 1.2)
+    with pytest.raises(ValueError, match=r"beads of 100 um \(100 nm would be 0.1\) are larger"):
+        without_size((2.0, 1.0, 1.1), 100)
+    with pytest.raises(ValueError, match="diameter_um is 0: give the diameter of a bead in micrometres"):
+        without_size((2.0, 1.0, 1.1), 0)
+
+
+def test_beads_of_known_and_of_unknown_size():
+    stack = stack_of(PLACES)
+    plain = measure_beads(stack, 0.1, 0.2)
+    assert (plain.diameter_um, plain.corrected_um) == (None, None)
+    known = measure_beads(stack, 0.1, 0.2, diameter_um=0.3)
+    assert known.mean_um == plain.mean_um
+    assert known.corrected_um == without_size(plain.mean_um, 0.3)
+    assert known.warnings == plain.warnings
+    nearly = measure_beads(stack, 0.1, 0.2, diameter_um=0.4)
+    assert "beads of 0.4 um are 0.85 of the width: what is left of it is up to 7 % too wide" in nearly.warnings[0]
+    large = measure_beads(stack, 0.1, 0.2, diameter_um=0.5)
+    assert large.corrected_um is None
+    assert large.warnings[0].startswith("beads of 0.5 um are larger than the width of 0.471 um measured along y")
+    with pytest.raises(ValueError, match="diameter_um is -1"):
+        measure_beads(stack, 0.1, 0.2, diameter_um=-1)
 
 
 # --- real --------------------------------------------------------------------------------------------------

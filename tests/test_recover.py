@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,9 @@ from scipy.special import j1
 from napari_cellrestore.isotropy import radial_operator
 from napari_cellrestore.objective import Objective
 from napari_cellrestore.psf import in_focus_otf, incoherent_psf, otf
-from napari_cellrestore.recover import METHODS, recover_field, recover_psf
+from napari_cellrestore.recover import METHODS, align_pair, recover_field, recover_psf, shift_warning
 from napari_cellrestore.simulate import defocus
+from napari_cellrestore.stack import ImageStack
 
 DRY = Objective(na=0.25, wavelength_um=0.53)
 PIXEL_UM = 0.3
@@ -269,6 +272,40 @@ def test_field():
     assert "blurred: all pixels are 7" in field.reasons[0, 0]
     np.testing.assert_allclose(field.fwhm_um[1], 2.3548 * 0.1 * widths, rtol=0.15)
     np.testing.assert_allclose(field.centres_px[1, 2], [95.5, 159.5])
+    assert (field.shape, field.pixel_um, field.tile_px, field.absolute) == ((128, 192), 0.1, (64, 64), False)
+    known = field.fwhm_um[np.isfinite(field.fwhm_um)]
+    assert field.spread.startswith(f"FWHM {known.min():.3g} to {known.max():.3g} um, median")
+    assert field.spread.endswith("over 5 of 6 tiles")
+
+
+def test_tiles_that_cannot_tell_are_empty():
+    """Noise alone has no width, and a width that is not known within a quarter is none: both are said."""
+    sharp, blurred = pair(6.0, noise=1.0)
+    noise = np.random.default_rng(9).normal(100, 1, (2, 64, 64))
+    sharp[:64, :64], blurred[:64, :64] = noise
+    field = recover_field(sharp, blurred, PIXEL_UM)
+    assert np.isnan(field.fwhm_um[0, 0])
+    assert "nothing in common" in field.reasons[0, 0]
+    for place, reason in field.reasons.items():
+        assert field.tiles[place] is None
+        assert np.isnan(field.fwhm_um[place])
+        assert np.isnan(field.fwhm_std_um[place])
+        assert re.search("nothing in common|too little detail: its width would be .* ± .* um", reason)
+    assert (field.fwhm_std_um[np.isfinite(field.fwhm_um)] <= 0.25 * field.fwhm_um[np.isfinite(field.fwhm_um)]).all()
+    with_optics = recover_field(sharp, blurred, PIXEL_UM, objective=DRY)
+    assert with_optics.absolute
+    whole = recover_psf(*pair(6.0, noise=1.0), PIXEL_UM, objective=DRY)
+    np.testing.assert_allclose(with_optics.fwhm_um[1:], whole.absolute_fwhm_um, rtol=0.1)
+
+
+def test_the_stated_deviation_of_a_width_holds():
+    """Of many noises: the spread of the widths is what each says of itself."""
+    found = [recover_psf(*pair(6.0, noise=2.0, seed=seed, size=96), PIXEL_UM, objective=DRY) for seed in range(12)]
+    widths = np.array([recovery.absolute_fwhm_um for recovery in found])
+    stated = np.mean([recovery.fwhm_std(absolute=True) for recovery in found])
+    assert 0.4 < widths.std(ddof=1) / stated < 2.5
+    with pytest.raises(ValueError, match="the absolute kernel needs the optics"):
+        recover_psf(*pair(6.0, size=64), PIXEL_UM).fwhm_std(absolute=True)
 
 
 # --- doubts and refusals ---------------------------------------------------------------------------------------
@@ -277,8 +314,35 @@ def test_field():
 def test_a_shift_is_noticed():
     sharp, blurred = pair(6.0, noise=1.0)
     assert recover_psf(sharp, blurred, PIXEL_UM).warnings == ()
-    (warning,) = recover_psf(sharp, np.roll(blurred, (3, -1), (0, 1)), PIXEL_UM).warnings
-    assert warning.startswith("blurred lies 3.0, -1.0 px off the sharp image: align them first")
+    assert not recover_psf(sharp, blurred, PIXEL_UM).shifted
+    found = recover_psf(sharp, np.roll(blurred, (3, -1), (0, 1)), PIXEL_UM)
+    assert found.shifted
+    assert found.shift_px == pytest.approx((3, -1), abs=0.1)
+    assert found.warnings == (shift_warning(found.shift_px),)
+    assert found.warnings[0].startswith("blurred lies 3.0, -1.0 px off the sharp image: align them first")
+    assert shift_warning((0.2, -0.3)) == ""
+
+
+def test_a_pair_is_aligned():
+    sharp, blurred = pair(6.0, noise=1.0)
+    moved = np.roll(blurred, (3, -1), (0, 1))
+    before = moved.copy()
+    one, other, moved_px = align_pair(sharp, moved, recover_psf(sharp, moved, PIXEL_UM).shift_px)
+    assert moved_px == pytest.approx((-3, 1), abs=0.15)
+    assert one.shape == other.shape
+    np.testing.assert_array_equal(moved, before)
+    assert recover_psf(one, other, PIXEL_UM).warnings == ()
+
+
+def test_image_stacks_bring_their_pixel_size():
+    sharp, blurred = pair(6.0, noise=1.0, size=64)
+    one, other = (ImageStack(image, "YX", pixel_um=PIXEL_UM) for image in (sharp, blurred))
+    expected = recover_psf(sharp, blurred, PIXEL_UM)
+    for found in (recover_psf(one, other), recover_psf([one], [other]), recover_psf(one, blurred)):
+        assert found.pixel_um == PIXEL_UM
+        np.testing.assert_array_equal(found.otf, expected.otf)
+    assert recover_psf(one, other, 0.2).pixel_um == 0.2
+    assert recover_field(one, other, grid=(1, 1)).pixel_um == PIXEL_UM
 
 
 def test_swapped_images_are_noticed():
@@ -300,6 +364,9 @@ def test_coarse_pixels_are_noticed():
     sharp, blurred = pair(6.0, size=64)
     found = recover_psf(sharp, blurred, 1.0, objective=DRY)
     assert any("pixels of 1 um alias an image of NA 0.25" in warning for warning in found.warnings)
+    nanometres = recover_psf(sharp, blurred, 300, objective=DRY)
+    assert any("pixels of 300 um at the object are implausible" in warning for warning in nanometres.warnings)
+    assert any("(300 nm is 0.3)" in warning for warning in nanometres.warnings)
 
 
 IMAGE = scene((32, 32))
@@ -322,11 +389,18 @@ OTHER = scene((32, 32), seed=1)
         (IMAGE, OTHER, {"mu": -1.0}, "mu is -1.0: use 'auto', 'gcv' or a positive number"),
         (IMAGE, OTHER, {"apodise": "box"}, "apodise is 'box': use one of tukey, hann, none"),
         (IMAGE, -IMAGE, {}, "sharp and blurred have nothing in common"),
+        (
+            ImageStack(IMAGE, "YX", pixel_um=0.3),
+            ImageStack(OTHER, "YX", pixel_um=0.2),
+            {"pixel_um": None},
+            "pixels of 0.2 and 0.3 um: give images of one size of square pixels",
+        ),
+        (ImageStack(IMAGE, "YX"), OTHER, {"pixel_um": None}, "the pixel size is not known: give pixel_um"),
     ],
 )
 def test_refusals(sharp, blurred, options, message):
     with pytest.raises(ValueError, match=message):
-        recover_psf(sharp, blurred, PIXEL_UM, **options)
+        recover_psf(sharp, blurred, **({"pixel_um": PIXEL_UM} | options))
 
 
 def test_more_refusals():

@@ -6,8 +6,9 @@ from scipy.ndimage import convolve
 
 from napari_cellrestore.focus import focus_measure
 from napari_cellrestore.objective import Objective
-from napari_cellrestore.psf import incoherent_psf
+from napari_cellrestore.psf import incoherent_psf, otf
 from napari_cellrestore.simulate import (
+    WERTH_2018,
     DetectorNoise,
     defocus,
     defocus_planes,
@@ -115,3 +116,47 @@ def test_the_focus_measure_falls_as_the_source_measured(real_data):
         sharp, *planes = defocus_planes(read_smear(path), 0.1, smear_objectives(), [0, 0.4, 0.8, 1.4])
         ratios.append([focus_measure(plane) / focus_measure(sharp) for plane in planes])
     np.testing.assert_allclose(np.mean(ratios, axis=0), [0.77, 0.43, 0.13], atol=0.06)
+
+
+# --- microscopes by name ---------------------------------------------------------------------------------------
+
+
+def cells(shape=(160, 160)):
+    """Round cells on black, 0 to 4000, far enough from the border that no light is lost."""
+    y, x = np.indices(shape)
+    spots = [((70, 75), 6.0), ((88, 90), 4.0), ((76, 96), 2.5)]
+    image = sum(np.exp(-(((y - row) ** 2 + (x - column) ** 2) / (2 * s**2))) for (row, column), s in spots)
+    return np.rint(4000 * image / image.max()).astype(np.uint16)
+
+
+def test_the_microscope_of_werth_and_matlock():
+    """20x and pixels of 6 um on the camera: 0.3 um; in focus, then 2 to 10 um by 2, 15 to 30 by 5, and 40."""
+    image = cells()
+    before = image.copy()
+    stack = WERTH_2018.record(image)
+    np.testing.assert_array_equal(image, before)
+    assert (stack.axes, stack.data.dtype, stack.pixel_um) == ("ZYX", np.uint16, pytest.approx(0.3))
+    assert stack.z_um.tolist() == [0, 2, 4, 6, 8, 10, 15, 20, 25, 30, 40]
+    assert stack.provenance["microscope"] == "Werth & Matlock 2018, section 3.2"
+    # the first plane is the object through the in-focus kernel: circular convolution, far from the border the same
+    transfer = otf(incoherent_psf(image.shape, 0.3, WERTH_2018.objective))
+    filtered = np.fft.ifft2(np.fft.fft2(image) * transfer).real
+    assert np.abs(stack.data[0] - filtered).max() < 3  # of 3400; 0.5 is rounding, the rest the finite frame
+    assert stack.data[0].max() < image.max()
+    levels = stack.data.sum((1, 2), dtype=float)
+    np.testing.assert_allclose(levels, image.sum(), rtol=2e-3)
+    peaks = stack.data.max((1, 2))
+    assert (np.diff(peaks.astype(int)) < 0).all()  # the further from focus, the flatter
+
+
+def test_the_camera_of_a_microscope_ends_at_its_largest_level():
+    flat = np.full((32, 32), 4095.0)
+    noisy = WERTH_2018.record(flat, [0.0], DetectorNoise(gain=1.0)).data
+    assert noisy.max() == 4095
+    assert noisy.min() < 4000
+    colour = WERTH_2018.record(np.full((32, 32, 3), 7), [0.0, 4.0])
+    assert (colour.axes, set(colour.data.ravel())) == ("ZYXS", {7})
+    with pytest.raises(ValueError, match="grey levels from 0 to 4096, this camera 0 to 4095: rescale them first"):
+        WERTH_2018.record(np.diag([4096.0] * 16))
+    with pytest.raises(ValueError, match="NaN cannot be recorded"):
+        WERTH_2018.record(np.full((16, 16), np.nan))

@@ -86,6 +86,7 @@ def sharp_kernel(like: PsfRecovery) -> PsfRecovery:
         covariance=np.zeros_like(like.covariance),
         residual=np.zeros_like(like.residual),
         absolute_otf=focus,
+        shift_px=(0.0, 0.0),
         warnings=(),
     )
 

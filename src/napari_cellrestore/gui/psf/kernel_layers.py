@@ -11,14 +11,16 @@ from napari.layers import Image, Points
 from scipy import fft
 
 from napari_cellrestore.beads import BeadPsf
-from napari_cellrestore.gui.current import plane_place, put_layer
+from napari_cellrestore.gui.current import plane_place, put_layer, show_scale
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.plot import PALETTE
-from napari_cellrestore.gui.psf.work import Recovered
+from napari_cellrestore.gui.psf.work import FieldMap, Recovered
 from napari_cellrestore.kernels import described, kernel_stack, sharp_kernel
 from napari_cellrestore.psf import otf
 from napari_cellrestore.stack import ImageStack
 
+#: Steps that make a layer here, which is none to recover a kernel from.
+KERNEL, TRANSFER, FIELD = STEPS = ("point-spread function", "transfer function", "kernel width over the field")
 #: What the absolute kernel is called in provenances.
 ABSOLUTE = "absolute: of the defocused microscope, sum 1 over the frame"
 
@@ -34,7 +36,7 @@ def add_kernels(
 ) -> Image:
     """Add the kernel of one plane, or of several along z with that of the sharpest one between them."""
     first = shown[0]
-    said = {**described(first.found), "layers": dict(sources), "step": "point-spread function"}
+    said = {**described(first.found), "layers": dict(sources), "step": KERNEL}
     if absolute:
         said["kernel"] = ABSOLUTE
     if len(shown) == 1:
@@ -54,8 +56,10 @@ def add_bead_psf(viewer: ViewerModel, found: BeadPsf, name: str, sources: Mappin
     half = len(found.psf) // 2
     said = {
         "generated": f"average of {len(found.used)} beads: computed, not recorded",
-        "step": "point-spread function",
+        "step": KERNEL,
         "fwhm_um": found.fwhm_um,
+        "diameter_um": found.diameter_um,
+        "corrected_um": found.corrected_um,
         "layers": dict(sources),
     }
     stack = ImageStack(
@@ -81,7 +85,7 @@ def add_otf(viewer: ViewerModel, shown: Recovered, name: str, sources: Mapping[s
     found = shown.found
     data = fft.fftshift(otf(found.psf).real).astype(np.float32)
     step = [1 / (length * found.pixel_um) for length in data.shape]
-    said = {**described(found), "step": "transfer function", "layers": dict(sources)}
+    said = {**described(found), "step": TRANSFER, "layers": dict(sources)}
     options = {
         "name": name,
         "scale": step,
@@ -95,6 +99,42 @@ def add_otf(viewer: ViewerModel, shown: Recovered, name: str, sources: Mapping[s
         "metadata": {"cellrestore": {"provenance": said, "notes": (), "source": None, "z_um": None, "leds": None}},
     }
     return put_layer(viewer, data, options)
+
+
+def add_field_map(viewer: ViewerModel, shown: FieldMap, layer: Image, name: str, sources: Mapping[str, Any]) -> Image:
+    """Add the width of the kernel of each tile over the image, um; empty where a tile cannot tell."""
+    found, place = shown.found, plane_place(layer)
+    said = {
+        "generated": "full width at half maximum of the kernel of each tile: computed, not recorded",
+        "step": FIELD,
+        "kernel": "absolute" if found.absolute else "relative: blurred over sharp",
+        "unit": "um",
+        "spread": found.spread,
+        "cannot_tell": {f"{row}, {column}": reason for (row, column), reason in found.reasons.items()},
+        "layers": dict(sources),
+    }
+    # The centre of the first tile, in pixels of the image.
+    first_px = np.add(shown.origin_px, (np.array(found.tile_px) - 1) / 2)
+    place["translate"] = place["translate"] + place["rotate"] @ (place["scale"] * first_px)
+    place["scale"] = place["scale"] * found.tile_px
+    limits = _limits(found.fwhm_um)
+    options = {
+        **place,
+        "name": name,
+        "colormap": "turbo",
+        "contrast_limits": limits,
+        "metadata": {"cellrestore": {"provenance": said, "notes": (), "source": None, "z_um": None, "leds": None}},
+    }
+    made = put_layer(viewer, found.fwhm_um.astype(np.float32), options)
+    made.contrast_limits = limits
+    show_scale(made)
+    return made
+
+
+def _limits(width_um: np.ndarray) -> tuple[float, float]:
+    """Return the range of the widths, 10 % of their median at least: less is not worth a colour."""
+    middle = float(np.nanmedian(width_um))
+    return min(float(np.nanmin(width_um)), 0.95 * middle), max(float(np.nanmax(width_um)), 1.05 * middle)
 
 
 def add_beads(viewer: ViewerModel, found: BeadPsf, layer: Image, size_um: float, name: str) -> Points:

@@ -18,6 +18,7 @@ class OpticsRow(QWidget):
         self.na = _field("NA", "Numerical aperture; in brightfield what objective and condenser reach together")
         self.wavelength = _field("wavelength", "Wavelength in micrometres, 0.53 for green light")
         self.index = _field("1.0", "Refractive index of the immersion: 1.0 air, 1.33 water, 1.515 oil")
+        self.index.setMinimumWidth(44)  # for 1.515 in a narrow dock
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         for widget, stretch in ((self.na, 3), (self.wavelength, 4), (QLabel("µm, n"), 0), (self.index, 3)):

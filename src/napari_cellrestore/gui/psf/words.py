@@ -9,13 +9,12 @@ import numpy as np
 
 from napari_cellrestore.beads import BeadPsf, reasons
 from napari_cellrestore.gui.plot import PALETTE
-from napari_cellrestore.gui.psf.work import Recovered, shift_said
+from napari_cellrestore.gui.psf.work import Recovered
 from napari_cellrestore.kernels import otf_rows, summary
+from napari_cellrestore.recover import FieldRecovery, shift_warning
 
 #: Colours of curves.
 OTF, THEORY, ABSOLUTE, RESIDUAL = PALETTE[0], PALETTE[1], PALETTE[2], "#8c8c8c"
-#: Link that registers the two images and tries again.
-REGISTER = "register"
 
 
 def describe(shown: Recovered, colours: Mapping[str, str]) -> str:
@@ -36,7 +35,7 @@ def describe(shown: Recovered, colours: Mapping[str, str]) -> str:
     ]
     if shown.moved_px is not None:
         rows.append(("moved first", "{:.1f} down, {:.1f} right (px)".format(*shown.moved_px).replace("-", "−")))
-    minds = "".join(_mind(text, colours["warning"]) for text in _warnings(shown, colours["text"]))
+    minds = "".join(_mind(text, colours["warning"]) for text in _warnings(shown))
     return _legend(shown) + _table(rows) + minds
 
 
@@ -49,22 +48,23 @@ def _legend(shown: Recovered) -> str:
     return f"<p>{' &nbsp;'.join(patches)}</p>"
 
 
-def _warnings(shown: Recovered, colour: str) -> Iterable[str]:
-    """Yield warnings; that of a shift with a link to do something about it."""
-    moved = shift_said(shown.found)
+def _warnings(shown: Recovered) -> Iterable[str]:
+    """Yield warnings; that of a shift last, above the button that does something about it."""
+    shift = shift_warning(shown.found.shift_px)
     for text in shown.found.warnings:
-        if moved is not None and "px off the sharp image" in text:
-            said = text.split(":")[0]
-            yield f"{escape(said)}. <a style='color:{colour}' href='{REGISTER}'>Register and recover again</a>"
-        else:
+        if text != shift:
             yield escape(text[0].upper() + text[1:])
+    if shift:
+        dy, dx = shown.found.shift_px
+        down, right = "down" if dy > 0 else "up", "right" if dx > 0 else "left"
+        yield f"The blurred image lies {abs(dy):.1f} px {down} and {abs(dx):.1f} px {right} of the sharp one."
 
 
 def describe_series(shown: Sequence[Recovered], failed: Mapping[int, str], colours: Mapping[str, str]) -> str:
     """Return what is to be said of all planes together."""
     reference = shown[0].reference if shown else None
     text = f"<p>{len(shown)} planes against plane {reference}, the sharpest. Move the slider to see each.</p>"
-    off = [recovered.plane for recovered in shown if shift_said(recovered.found)]
+    off = [recovered.plane for recovered in shown if recovered.found.shifted]
     if off:
         text += _mind(f"{_planes(off)} lie off the sharpest: align them first, in the Focus widget", colours["warning"])
     for plane, why in list(failed.items())[:3]:
@@ -85,13 +85,34 @@ def describe_beads(found: BeadPsf, colours: Mapping[str, str]) -> str:
         "± spread": [f"{std:.3f}" if np.isfinite(std) else "?" for std in found.std_um],
         "their average": [f"{width:.3f}" for width in found.fwhm_um],
     }
+    if found.corrected_um is not None:
+        lines["without bead size"] = [f"{width:.3f}" for width in found.corrected_um]
     if found.expected_um is not None:
         lines["theory, widefield"] = [f"{width:.3f}" for width in found.expected_um]
     table = "".join(_row(name, *cells) for name, cells in lines.items())
     left = f"; {len(found.left_out)} left out: {escape(reasons(found.beads))}" if found.left_out else ""
     text = f"<p>Full width at half maximum of <b>{len(found.used)} beads</b>{left}.</p>"
     text += f"<table cellspacing='0' cellpadding='3'>{head}{table}</table>"
+    if found.diameter_um is None:
+        text += "<p>The beads' own size is in these widths: its diameter is not known.</p>"
     return text + "".join(_mind(escape(warning), colours["warning"]) for warning in found.warnings)
+
+
+def describe_field(found: FieldRecovery, colours: Mapping[str, str]) -> str:
+    """Return what is to be said of the widths over the field, and why some tiles cannot tell."""
+    kind = "Absolute" if found.absolute else "Relative"
+    text = f"<p>{kind} {found.spread.replace(' um', '&nbsp;µm')}.</p>"
+    first, *others = (*field_reasons(found), "")
+    more = f" <br>{len(others) - 1} more cannot tell: point here for why." if len(others) > 1 else ""
+    return text + (_mind(escape(first) + more, colours["warning"]) if first else "")
+
+
+def field_reasons(found: FieldRecovery) -> list[str]:
+    """Return a line for each tile that cannot tell."""
+    return [
+        f"Tile {row + 1}, {column + 1} (row, column) cannot tell: {reason}"
+        for (row, column), reason in found.reasons.items()
+    ]
 
 
 # --- tables to copy --------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -18,11 +17,8 @@ from napari_cellrestore.focus import sharpest
 from napari_cellrestore.gui.watched import Stopped
 from napari_cellrestore.kernels import best_defocus, recover_series, relative_theory
 from napari_cellrestore.objective import Objective
-from napari_cellrestore.recover import PsfRecovery, recover_psf
-from napari_cellrestore.register import common_area, estimate_shift, shift_plane
-
-#: What a warning of :func:`napari_cellrestore.recover.recover_psf` says of a shift.
-SHIFTED = re.compile(r"blurred lies (-?[\d.]+), (-?[\d.]+) px off the sharp image")
+from napari_cellrestore.recover import FieldRecovery, PsfRecovery, align_pair, recover_field, recover_psf
+from napari_cellrestore.register import common_area
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +48,59 @@ class Recovered:
     moved_px: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class FieldMap:
+    """Widths over the field, and the pixel of the sharp image at which the field begins: images that are moved are cut."""
+
+    found: FieldRecovery
+    origin_px: tuple[int, int] = (0, 0)
+
+
 def pair_work(
-    _stop: Event, sharp: Any, blurred: Any, pixel_um: float, how: dict[str, Any], register: tuple[float, float] | None
+    _stop: Event, sharp: Any, blurred: Any, pixel_um: float, how: dict[str, Any], off_px: tuple[float, float] | None
 ) -> Iterator[Recovered]:
-    """Yield the kernel of two planes, lazy ones too; with ``register`` the blurred one is moved first, beginning there."""
-    sharp, blurred = np.asarray(sharp), np.asarray(blurred)
-    if register is not None:
-        register, sharp, blurred = _registered(sharp, blurred, register)
-    found = recover_psf(sharp, blurred, pixel_um, **how)
-    yield _with_theory(found, None, moved_px=register)
+    """Yield the kernel of two planes, lazy ones too; where the blurred one is known to lie off, it is moved first."""
+    sharp, blurred, moved_px = np.asarray(sharp), np.asarray(blurred), None
+    if off_px is not None:
+        sharp, blurred, moved_px = align_pair(sharp, blurred, off_px)
+    yield _with_theory(recover_psf(sharp, blurred, pixel_um, **how), None, moved_px=moved_px)
+
+
+def pair_field_work(
+    _stop: Event,
+    sharp: Any,
+    blurred: Any,
+    pixel_um: float,
+    grid: tuple[int, int],
+    how: dict[str, Any],
+    moved_px: tuple[float, float] | None,
+) -> Iterator[FieldMap]:
+    """Yield the widths over the field of two planes; with ``moved_px`` the blurred one is moved first."""
+    sharp, blurred, origin_px = np.asarray(sharp), np.asarray(blurred), (0, 0)
+    if moved_px is not None:
+        whole = sharp.shape
+        sharp, blurred, moved_px = align_pair(sharp, blurred, (-moved_px[0], -moved_px[1]))
+        rows, columns = common_area([moved_px], (whole[0], whole[1]))
+        origin_px = (rows.start or 0, columns.start or 0)
+    yield FieldMap(recover_field(sharp, blurred, pixel_um, grid=grid, **how), origin_px)
+
+
+def plane_field_work(
+    stop: Event,
+    planes: Any,
+    plane: int,
+    pixel_um: float,
+    grid: tuple[int, int],
+    how: dict[str, Any],
+    moved_px: tuple[float, float] | None,
+) -> Iterator[FieldMap]:
+    """Yield the widths over the field of a plane of a stack against its sharpest."""
+    planes.stop = stop
+    try:
+        reference = _other_than(plane, planes)
+        yield from pair_field_work(stop, planes[reference], planes[plane], pixel_um, grid, how, moved_px)
+    except Stopped:
+        return
 
 
 def series_work(
@@ -74,9 +114,7 @@ def series_work(
     """Yield the kernel of planes of a stack against its sharpest; of one that cannot be used its number and why."""
     planes.stop = stop
     try:
-        reference = sharpest(planes)
-        if chosen is not None and list(chosen) == [reference]:
-            raise ValueError(f"plane {reference} is the sharpest itself: move the slider to another")
+        reference = sharpest(planes) if chosen is None else _other_than(chosen[0], planes)
         for plane, found in recover_series(planes, pixel_um, reference=reference, planes=chosen, **how):
             if isinstance(found, str):
                 yield plane, found
@@ -91,40 +129,42 @@ def series_work(
 
 
 def registered_plane(
-    stop: Event, planes: Any, reference: int, plane: int, pixel_um: float, how: dict[str, Any], start: Any
+    stop: Event,
+    planes: Any,
+    reference: int,
+    plane: int,
+    pixel_um: float,
+    how: dict[str, Any],
+    off_px: tuple[float, float],
 ) -> Iterator[Recovered]:
     """Yield the kernel of one plane of a stack, moved onto the sharpest first."""
     planes.stop = stop
-    for result in pair_work(stop, planes[reference], planes[plane], pixel_um, how, start):
+    for result in pair_work(stop, planes[reference], planes[plane], pixel_um, how, off_px):
         yield Recovered(**{**vars(result), "plane": plane, "reference": reference})
 
 
 def beads_work(
-    stop: Event, planes: Any, pixel_um: float, z_step_um: float | None, objective: Objective | None
+    stop: Event,
+    planes: Any,
+    pixel_um: float,
+    z_step_um: float,
+    objective: Objective | None,
+    diameter_um: float | None,
 ) -> Iterator[BeadPsf]:
     """Yield what beads say."""
     planes.stop = stop
     try:
-        yield measure_beads(planes, pixel_um, z_step_um, objective=objective)
+        yield measure_beads(planes, pixel_um, z_step_um, objective=objective, diameter_um=diameter_um)
     except Stopped:
         return
 
 
-def shift_said(found: PsfRecovery) -> tuple[float, float] | None:
-    """Return by how much the blurred image has to be moved, roughly, if a warning says that it lies off."""
-    for text in found.warnings:
-        if match := SHIFTED.search(text):
-            return -float(match[1]), -float(match[2])
-    return None
-
-
-def _registered(
-    sharp: np.ndarray, blurred: np.ndarray, start: tuple[float, float]
-) -> tuple[tuple[float, float], np.ndarray, np.ndarray]:
-    """Return the shift, and both images cut to what they have in common."""
-    shift_px = estimate_shift(sharp, blurred, start=start)
-    rows, columns = common_area([shift_px], sharp.shape[:2])
-    return shift_px, sharp[rows, columns], shift_plane(blurred, shift_px)[rows, columns]
+def _other_than(plane: int, planes: Any) -> int:
+    """Return the sharpest plane, which this one must not be."""
+    reference = int(sharpest(planes))
+    if plane == reference:
+        raise ValueError(f"plane {reference} is the sharpest itself: move the slider to another")
+    return reference
 
 
 def _with_theory(found: PsfRecovery, away_um: float | None, **where: Any) -> Recovered:
