@@ -28,6 +28,7 @@ from napari_cellrestore.report.figures import NOT_FINITE, Scale, as_shown, block
 from napari_cellrestore.report.page import page_html, score_rows
 from napari_cellrestore.report.sheet import printable, shorten, text_width_mm, wrap
 from napari_cellrestore.report.words import NO_REFERENCE
+from napari_cellrestore.restore import restore_stack
 from napari_cellrestore.simulate import DetectorNoise, defocus_stack, draw_smear, smear_objectives
 from napari_cellrestore.stack import ImageStack
 
@@ -365,6 +366,35 @@ def test_detail_is_where_the_focus_differs(rng: np.random.Generator) -> None:
     assert (y.start <= 150, 170 <= y.stop, x.start <= 250, 270 <= x.stop) == (True, True, True, True)
     y, x = collect(image, image).detail or (slice(0), slice(0))
     assert (y.start, x.start) == (96, 120)  # nothing differs: the middle
+
+
+# --- trust and what the model knows ------------------------------------------------------------------------
+
+
+def test_the_model_is_asked_and_its_card_beside_the_image(smear: dict[str, ImageStack], tmp_path: Path) -> None:
+    restored = restore_stack(smear["original"], "deblur-fast")
+    restored = restored.replace(data=np.asarray(restored.data))
+    report = collect(smear["original"], restored, smear["reference"])
+    assert report.trust is not None
+    assert report.trust.asked
+    assert report.domain is not None
+    assert [trait.what for trait in report.domain.traits][-1] == "defocus"
+    assert not any("unsure is not shown" in note for note in report.notes)
+    page = make_report(tmp_path / "page", smear["original"], restored, reference=smear["reference"])
+    text = Page(page).text
+    assert "Is this image what the model knows?" in text
+    assert "no model that predicts defocus is installed" in text
+    assert any("model unsure (" in words for words in Page(page).alternatives)
+    assert pages_of(page.parent / "report.pdf") == 1
+
+
+def test_a_model_that_is_gone_is_said_and_the_rest_told(smear: dict[str, ImageStack]) -> None:
+    report = collect(smear["original"], smear["restored"], smear["reference"])
+    gone = "Where the model is unsure is not shown: the model 'sharp <1>' that made it is not in the list of models any more."
+    assert gone in report.notes
+    assert report.trust is not None
+    assert not report.trust.asked
+    assert report.domain is None
 
 
 # --- the folder --------------------------------------------------------------------------------------------

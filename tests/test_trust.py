@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from napari_cellrestore.filters import blur
+from napari_cellrestore.model import load_model
 from napari_cellrestore.objective import Objective
 from napari_cellrestore.psf import incoherent_psf
+from napari_cellrestore.restore import plan_restoration, restore, restore_stack, restore_with_spread
+from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.trust import (
     LEGEND,
+    TIMES_ASKED,
     consistency_map,
     estimate_noise,
     explaining_kernel,
@@ -24,6 +28,7 @@ from napari_cellrestore.trust import (
     turned_back,
     unseen_map,
 )
+from napari_cellrestore.trust.asking import Maker, judge_made, judging, maker_of
 
 LENS = Objective(na=0.25, wavelength_um=0.53)
 NOISE = 2.0
@@ -212,9 +217,9 @@ def test_what_is_usual_is_subtracted(scene, measured, kernel):
     structure, where = planted(scene.shape, kernel, (1, 2), np.random.default_rng(0))
     clean = ndimage.distance_transform_edt(~where) > 12
     restored = method(scene) + structure
-    again = blur(restored, psf=kernel)
+    left = blur(restored, psf=kernel) - blur(method(restored), psf=kernel)
     plain = judge(measured, restored, kernel)
-    better = judge(measured, restored, kernel, usual=(again, method(restored)))
+    better = judge(measured, restored, kernel, usual=[left[..., None]])
     assert better.misfit < 0.6 * plain.misfit
     assert area_under_curve(better.contradiction[where], better.contradiction[clean]) > area_under_curve(
         plain.contradiction[where], plain.contradiction[clean]
@@ -262,7 +267,7 @@ def test_a_method_is_asked_for_what_it_usually_leaves(scene, measured):
 
     recorded = np.uint8(np.clip(np.rint(measured), 0, 255))
     trust = judge_pair(recorded, method(measured), method=method)
-    assert len(asked) == 1 + 1 + 8
+    assert len(asked) == 1 + TIMES_ASKED + 8
     assert all(image.dtype == np.uint8 for image in asked[1:])  # as the measured image was
     assert np.array_equal(asked[-1], np.rot90(recorded[:, ::-1], 3))
     assert trust.spread.max() < 1e-5  # a method for which all directions are alike
@@ -300,6 +305,72 @@ def test_mean_and_spread_by_hand():
     mean, spread = mean_and_spread([np.full((2, 2, 3), value) for value in (1, 2, 3)])
     assert np.all(mean == 2)
     assert np.all(spread == 1)
+
+
+# --- the model that made an image -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """A part of a smear as the model of the package knows it, (Y, X, 3) uint8."""
+    from napari_cellrestore.simulate import DetectorNoise, defocus_stack, draw_smear, smear_objectives
+
+    image = draw_smear((96, 128), 0.1, np.random.default_rng(1))
+    return defocus_stack(image, 0.1, smear_objectives(), [0.8], DetectorNoise()).select("Z", 0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_maker_is_asked_as_it_made_the_image(recorded, turned):
+    model = load_model("deblur-fast")
+    plan = plan_restoration(recorded, model, turned=turned)
+    made = restore_stack(recorded, model, plan)
+    pair = recorded.data, made.data.compute()
+    *steps, trust = judging(*pair, maker_of(made.provenance))
+    assert steps == sorted(steps)
+    assert steps[-1] == 1
+    assert steps[0] == pytest.approx(
+        1 / (TIMES_ASKED + (1 if turned else 8))
+    )  # images blurred again, copies for the spread
+    spread = restore_with_spread(recorded, model, plan_restoration(recorded, model, turned=True))[1].compute()
+    np.testing.assert_allclose(trust.spread * trust.noise_std, spread, rtol=1e-4, atol=1e-4)
+    asked = judge_pair(
+        *pair, method=lambda image: restore(image, model, plan_restoration(image, model, turned=turned)).compute()
+    )
+    np.testing.assert_allclose(trust.contradiction, asked.contradiction, rtol=1e-4, atol=1e-4)
+    assert trust.asked
+    assert not judge_pair(*pair).asked
+
+
+def test_the_range_of_the_plan_is_kept(recorded):
+    """An image of 12 bit: its range is what the plan took, not what the image blurred again reaches."""
+    maker = Maker((load_model("deblur-fast"),), {"intensity": [0, 4080], "way": "once"})
+    deep = recorded.data.astype(np.uint16) * 16
+    plan = maker.plan_for(deep // 16, several=True)
+    assert (plan.intensity, plan.way, plan.passes) == ((0, 4080), "turned", 8)
+    assert maker.plan_for(deep, several=False).way == "once"
+    assert Maker(maker.models, {"way": "turned"}).plan_for(deep, several=False).way == "turned"
+
+
+def test_a_maker_that_cannot_be_found_is_said(recorded):
+    made = {"generated": "restored by a: …", "model": "a", "weights_sha256": "0"}
+    with pytest.raises(ValueError, match="the model 'a' that made it is not in the list of models any more"):
+        maker_of(made)
+    with pytest.raises(ValueError, match="the model 'deblur-fast' in the list has other weights"):
+        maker_of(made | {"model": "deblur-fast"})
+    for strange in ({}, {"model": "deblur-fast"}, {"generated": "map"}):
+        with pytest.raises(ValueError, match="does not say which model made it"):
+            maker_of(strange)
+    with pytest.raises(ValueError, match="one field and size"):
+        judge_made(recorded.data, recorded.data[:50], Maker((load_model("deblur-fast"),)))
+
+
+def test_images_made_by_several_name_them_all(recorded):
+    model = load_model("deblur-fast")
+    stack = ImageStack(recorded.data, "YXS")
+    made = restore_stack(stack, model).provenance
+    both = made | {"model": "deblur-fast, gone", "weights_sha256": f"{model.card.weights_sha256}, 1"}
+    with pytest.raises(ValueError, match="the model 'gone' that made it is not in the list"):
+        maker_of(both)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
+from math import lcm
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
@@ -14,20 +18,25 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.engine import Runner, choose, runner
+from napari_cellrestore.domain import judge_pixels
+from napari_cellrestore.engine import choose
+from napari_cellrestore.files import write_tiff
 from napari_cellrestore.model import Model, load_model
+from napari_cellrestore.passes import Passes, check_way, passes_of
+from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, thinned
+from napari_cellrestore.spread import WAYS, mean_and_spread
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.tiling import round_up, tile_sizes
-from napari_cellrestore.trust import estimate_noise
 
 Array = np.ndarray
+ImageLike: TypeAlias = Array | da.Array | ImageStack
+#: One model or its name; of the way "members" several.
+Models: TypeAlias = Model | str | Sequence[Model | str]
 
+#: What made an image of the spread, in its provenance.
+SPREAD = "model unsure"
 #: Side of a tile unless asked for otherwise: small enough to appear at once, large enough that the halo costs little.
 TILE_PX = 512
-#: Times the noise of the training images from which an image is said to be noisier.
-NOISIER = 2.5
-#: Full scales that images of more than 8 bit, or of floating point, are taken to have.
-FULL_SCALES = {"i": (255, 1023, 4095, 16383, 65535), "f": (1, 255, 4095, 65535)}
 
 
 class Plan(BaseModel):
@@ -45,6 +54,7 @@ class Plan(BaseModel):
     shape: tuple[int, ...]
     dtype: str
     colours: str  # "rgb", "rgb + alpha", "grey"
+    channels: int = 3  # that the network takes and gives
     intensity: tuple[float, float]  # grey levels that the network knows as -1 and 1
     fill: float  # stands in for pixels that are not finite
     rows: tuple[int, ...]  # heights of the tiles
@@ -54,6 +64,9 @@ class Plan(BaseModel):
     engine: str
     device: str
     precision: str
+    way: str = "once"  # one of spread.WAYS
+    passes: int = 1  # of the network, or networks, over each tile
+    seed: int | None = None  # of dropout
     memory_bytes: int  # of one tile in the network, at most
     warnings: tuple[str, ...] = ()
     versions: dict[str, str] = {}
@@ -74,6 +87,11 @@ class Plan(BaseModel):
             f"intensity  {low:g} to {high:g} grey levels become the network's -1 to 1; the result is {self.dtype} again",
             f"tiles      {self.n_tiles} of at most {max(self.rows)} x {max(self.columns)} px, halo {self.halo_px} px, "
             f"aligned to {self.stride} px",
+            *(
+                []
+                if self.passes == 1
+                else [f"passes     {self.passes} over each tile, {WAYS[self.way]}; the result is their mean"]
+            ),
             f"engine     {self.engine} on {self.device}, {self.precision}",
             f"memory     at most {self.memory_bytes / 2**20:.0f} MiB for each tile at work",
         ]
@@ -81,14 +99,18 @@ class Plan(BaseModel):
 
 
 def plan_restoration(
-    image_or_stack: Array | da.Array | ImageStack,
-    model: Model | str,
+    image_or_stack: ImageLike,
+    model: Models,
     *,
     tile: int | None = None,
     engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
     intensity: tuple[float, float] | None = None,
+    turned: bool = False,
+    way: str | None = None,
+    passes: int | None = None,
+    seed: int = 0,
 ) -> Plan:
     """Decide how an image will be restored, without restoring it.
 
@@ -96,8 +118,8 @@ def plan_restoration(
     ----------
     image_or_stack : array or ImageStack
         An array is taken as (Y, X), (Y, X, 3 or 4 colour samples), (Z, Y, X) or (Z, Y, X, 3 or 4).
-    model : Model or str
-        A loaded model or its name.
+    model : Model or str, or several
+        A loaded model or its name; of the way "members" two or more of one task.
     tile : int, optional
         Side of a tile in pixels, rounded up to the stride.
     engine, device, precision : str
@@ -105,46 +127,66 @@ def plan_restoration(
     intensity : (float, float), optional
         Grey levels of black and of the brightest the detector can tell. Known for 8 bit; for other types taken from
         the data and said in the plan's warnings.
+    turned : bool
+        The same as the way "turned": restore all eight turned and mirrored copies; eight times slower.
+    way : str, optional
+        Of :data:`napari_cellrestore.spread.WAYS`: how the passes over each tile differ. All but "once" give a spread, see
+        :func:`restore_with_spread`.
+    passes, seed : int
+        Of dropout: how many passes, and where its chance begins. Its masks differ from tile to tile, so that tiles give
+        what the whole would have given only on average; all other ways give the same.
 
     Returns
     -------
     Plan
     """
-    model = _loaded(model)
+    way = way or ("turned" if turned else "members" if _several(model) else "once")
+    if turned and way != "turned":
+        raise ValueError(f"turned=True and way={way!r}: give one of them")
+    models = _loaded(model)
+    number = check_way(models, way, passes, seed)
+    cards = [one.card for one in models]
     stack = as_stack(image_or_stack)
-    card = model.card
-    colours = _colours(stack, card)
-    sample = _sample(stack)
-    few = _thinned(sample, stack)
-    low, high, said = _intensity(stack, sample, intensity)
-    engine, device, precision = choose(engine, device, precision)
-    halo = round_up(card.halo_px, card.stride)
-    rows, columns = _tiles(stack, card, tile, halo)
-    checks = said + _nonfinite(stack, sample) + _fit(stack, card, colours, few, (low, high))
+    (colours,) = {_colours(stack, card) for card in cards}
+    pixels = deciding_pixels(stack)
+    few = thinned(pixels, stack)
+    low, high, guessed = grey_range(stack, pixels, intensity or _known_range(stack, cards))
+    engine, device, precision = choose("torch" if way == "dropout" and engine == "auto" else engine, device, precision)
+    if way == "dropout" and engine != "torch":
+        raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
+    stride = lcm(*(card.stride for card in cards))
+    halo = round_up(max(card.halo_px for card in cards), stride)
+    rows, columns = _tiles(stack, cards, tile, stride, halo)
+    minds = [text for card in cards for text in judge_pixels(stack, card, few, (low, high), guessed).warnings]
     finite = few[np.isfinite(few)]
+    tile_px = (max(rows) + 2 * halo) * (max(columns) + 2 * halo)
     return Plan(
-        model=card.name,
-        weights_sha256=card.weights_sha256,
+        model=", ".join(card.name for card in cards),
+        weights_sha256=", ".join(card.weights_sha256 for card in cards),
         axes=stack.axes,
         shape=stack.data.shape,
         dtype=str(stack.data.dtype),
         colours=colours,
+        channels=cards[0].in_channels,
         intensity=(low, high),
         fill=float(np.median(finite)) if finite.size else low,
         rows=rows,
         columns=columns,
-        stride=card.stride,
+        stride=stride,
         halo_px=halo,
         engine=engine,
         device=device,
         precision=precision,
-        memory_bytes=_activation_bytes(model.network, card) * (max(rows) + 2 * halo) * (max(columns) + 2 * halo),
-        warnings=tuple(checks),
+        way=way,
+        passes=number,
+        seed=seed if way == "dropout" else None,
+        memory_bytes=max(_activation_bytes(one.network, one.card) for one in models) * tile_px,
+        warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
 
 
-def restore(image_or_stack: Array | da.Array | ImageStack, model: Model | str, plan: Plan | None = None) -> da.Array:
+def restore(image_or_stack: ImageLike, model: Models, plan: Plan | None = None) -> da.Array:
     """Return the restored image as a dask array that computes only what is asked for.
 
     Every plane is restored by itself. The result has the shape, dtype and units of the input; integer types are
@@ -155,7 +197,7 @@ def restore(image_or_stack: Array | da.Array | ImageStack, model: Model | str, p
     image_or_stack, model
         As in :func:`plan_restoration`.
     plan : Plan, optional
-        From :func:`plan_restoration`; made here if not given.
+        From :func:`plan_restoration`; made here if not given. Of several passes the result is the mean.
 
     Examples
     --------
@@ -164,10 +206,127 @@ def restore(image_or_stack: Array | da.Array | ImageStack, model: Model | str, p
     >>> restored.shape, restored.dtype, restored.chunks[:2]
     ((40, 60, 3), dtype('uint8'), ((40,), (60,)))
     """
-    model = _loaded(model)
-    stack = as_stack(image_or_stack)
-    plan = plan or plan_restoration(stack, model)
-    _check_plan(plan, stack, model)
+    models, stack = _loaded(model), as_stack(image_or_stack)
+    plan = plan or plan_restoration(stack, models[0] if len(models) == 1 else models)
+    if plan.passes > 1:
+        return restore_with_spread(stack, models, plan)[0]
+    return _by_tiles(_restore_once, stack, models, plan)
+
+
+def restore_with_spread(image_or_stack: ImageLike, model: Models, plan: Plan) -> tuple[da.Array, da.Array]:
+    """Return the mean of several passes, as :func:`restore` does, and how far they differ: where the model is not sure.
+
+    The passes are those of the plan (``way``). Both arrays are lazy, and computed together each pass runs once.
+
+    Parameters
+    ----------
+    image_or_stack, model
+        As in :func:`plan_restoration`.
+    plan : Plan
+        Of a way other than "once".
+
+    Returns
+    -------
+    mean : dask array
+        Like the input.
+    spread : dask array (..., Y, X) float32
+        Standard deviation over the passes in grey levels of the input, not rounded, ``s^2 = sum (x - mean)^2 / (n - 1)``;
+        of colours the root of its mean. NaN where the input is.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).integers(80, 200, (48, 64, 3)).astype(np.uint8)
+    >>> mean, spread = restore_with_spread(image, "deblur-fast", plan_restoration(image, "deblur-fast", turned=True))
+    >>> mean.shape, spread.shape, bool(spread.max().compute() > 0)
+    ((48, 64, 3), (48, 64), True)
+    """
+    models, stack = _loaded(model), as_stack(image_or_stack)
+    if plan.passes < 2:
+        raise ValueError("the plan restores once, which has no spread: make a plan with turned=True, or of another way")
+    return halves(_by_tiles(_restore_several, stack, models, plan), stack.rgb)
+
+
+def halves(both: da.Array, rgb: bool) -> tuple[da.Array, da.Array]:
+    """Return mean and spread of an array whose blocks hold both; computed together, each block is computed once."""
+    nothing = np.empty((0,) * both.ndim, both.dtype)
+    mean = da.map_blocks(itemgetter(0), both, dtype=both.dtype, meta=nothing)
+    chunks = (*both.chunks[:-1], (1,)) if rgb else both.chunks  # of colours there is one spread
+    spread = da.map_blocks(itemgetter(1), both, chunks=chunks, dtype=np.float32, meta=nothing.astype(np.float32))
+    return mean, spread[..., 0] if rgb else spread
+
+
+def restore_stack(stack: ImageStack, model: Models, plan: Plan | None = None) -> ImageStack:
+    """Return the restored stack: lazy pixels, the calibration of its source, and how it was made as provenance."""
+    models = _loaded(model)
+    plan = plan or plan_restoration(stack, models[0] if len(models) == 1 else models)
+    return stack.replace(data=restore(stack, models, plan), provenance=provenance(stack, plan), notes=())
+
+
+def restore_stack_with_spread(stack: ImageStack, model: Models, plan: Plan) -> tuple[ImageStack, ImageStack]:
+    """Return the restored stack and that of the spread, see :func:`restore_with_spread`, both calibrated and marked."""
+    mean, spread = restore_with_spread(stack, model, plan)
+    return (
+        stack.replace(data=mean, provenance=provenance(stack, plan), notes=()),
+        stack.replace(
+            data=spread, axes=stack.axes.removesuffix("S"), provenance=spread_provenance(stack, plan), notes=()
+        ),
+    )
+
+
+def write_with_spread(
+    path: Path, mean: ImageStack, spread: ImageStack, *, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """Write the restored stack, and its spread beside it, as OME-TIFF; return both files.
+
+    Each tile is computed once: both go to temporary files first, since a TIFF is written plane by plane.
+    """
+    beside = spread_path(path)
+    with TemporaryDirectory(prefix=".unfinished-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+        held = [
+            np.memmap(Path(folder) / str(number), one.data.dtype, "w+", shape=one.data.shape)
+            for number, one in enumerate((mean, spread))
+        ]
+        da.store([da.asarray(mean.data), da.asarray(spread.data)], held, lock=False)
+        for target, one, pixels in zip((path, beside), (mean, spread), held, strict=True):
+            write_tiff(target, one.replace(data=pixels), overwrite=overwrite)
+    return path, beside
+
+
+def spread_path(path: Path) -> Path:
+    """Return the file of the spread of a restored file.
+
+    >>> spread_path(Path("cells.ome.tif")).name, spread_path(Path("a.tif")).name
+    ('cells_unsure.ome.tif', 'a_unsure.tif')
+    """
+    ends = ".ome" + path.suffix if path.stem.lower().endswith(".ome") else path.suffix
+    return path.with_name(f"{path.name[: -len(ends)]}_unsure{ends}")
+
+
+def provenance(stack: ImageStack, plan: Plan) -> dict[str, Any]:
+    """Return what a restored image carries with it: that it is generated, from what, by what and how."""
+    passes = "" if plan.passes == 1 else f", mean of {plan.passes} passes {WAYS[plan.way]}"
+    return {
+        "generated": f"restored by {plan.model}{passes}: the pixels are computed, not recorded",
+        "model": plan.model,
+        "weights_sha256": plan.weights_sha256,
+        "source": stack.source,
+        "source_provenance": dict(stack.provenance),
+        "plan": plan.model_dump(mode="json"),
+    }
+
+
+def spread_provenance(stack: ImageStack, plan: Plan) -> dict[str, Any]:
+    """Return what an image of the spread carries with it; no model made its pixels, so none can be asked for them."""
+    said = f"spread (standard deviation) of {plan.passes} restorations by {plan.model}, {WAYS[plan.way]}: computed, not recorded"
+    return {"generated": said, "step": SPREAD, "unit": "grey levels", "made_from": provenance(stack, plan)}
+
+
+# --- one tile ----------------------------------------------------------------------------------------------
+
+
+def _by_tiles(function: Any, stack: ImageStack, models: Sequence[Model], plan: Plan) -> da.Array:
+    """Return what ``function(plane, passes, plan)`` makes of every plane, tile by tile, each read with its halo."""
+    _check_plan(plan, stack, models)
     source = da.asarray(stack.data)
     chunks = tuple(
         {"Y": plan.rows, "X": plan.columns, "S": (length,)}.get(letter, (1,) * length)
@@ -177,9 +336,11 @@ def restore(image_or_stack: Array | da.Array | ImageStack, model: Model | str, p
     depth = {axis: plan.halo_px if axis in (y, x) and len(chunks[axis]) > 1 else 0 for axis in range(source.ndim)}
     read = overlap(source.rechunk(chunks), depth=depth, boundary="none", allow_rechunk=False)
     return da.map_blocks(
-        _restore_block,
+        function,
         read,
-        runner=runner(model, plan.engine, plan.device),
+        passes=passes_of(
+            models, plan.engine, plan.device, way=plan.way, stride=plan.stride, number=plan.passes, seed=plan.seed
+        ),
         plan=plan,
         depth=(depth[y], depth[x]),
         counts=(y, len(plan.rows), x, len(plan.columns)),
@@ -189,53 +350,30 @@ def restore(image_or_stack: Array | da.Array | ImageStack, model: Model | str, p
     )
 
 
-def restore_stack(stack: ImageStack, model: Model | str, plan: Plan | None = None) -> ImageStack:
-    """Return the restored stack: lazy pixels, the calibration of its source, and how it was made as provenance."""
-    model = _loaded(model)
-    plan = plan or plan_restoration(stack, model)
-    return stack.replace(data=restore(stack, model, plan), provenance=provenance(stack, model.card, plan), notes=())
-
-
-def provenance(stack: ImageStack, card: ModelCard, plan: Plan) -> dict[str, Any]:
-    """Return what a restored image carries with it: that it is generated, from what, by what and how."""
-    return {
-        "generated": f"restored by {card.name}: the pixels are computed, not recorded",
-        "model": card.name,
-        "weights_sha256": card.weights_sha256,
-        "source": stack.source,
-        "source_provenance": dict(stack.provenance),
-        "plan": plan.model_dump(mode="json"),
-    }
-
-
-def as_stack(image_or_stack: Array | da.Array | ImageStack) -> ImageStack:
-    """Return an ImageStack; plain arrays get the axes that :func:`plan_restoration` states."""
-    if isinstance(image_or_stack, ImageStack):
-        return image_or_stack
-    if not isinstance(image_or_stack, np.ndarray | da.Array):
-        raise TypeError(f"image is a {type(image_or_stack).__name__}: give a numpy or dask array or an ImageStack")
-    colour = image_or_stack.ndim > 2 and image_or_stack.shape[-1] in (3, 4)
-    axes = {2: "YX", 3: "YXS" if colour else "ZYX", 4: "ZYXS" if colour else ""}.get(image_or_stack.ndim, "")
-    if not axes:
-        raise ValueError(
-            f"image has shape {image_or_stack.shape}: give (Y, X), (Y, X, 3), (Z, Y, X) or (Z, Y, X, 3), or an "
-            "ImageStack, which states its axes"
-        )
-    return ImageStack(image_or_stack, axes)
-
-
-# --- one tile ----------------------------------------------------------------------------------------------
-
-
-def _restore_block(
-    block: Array,
-    runner: Runner,
-    plan: Plan,
-    depth: tuple[int, int],
-    counts: tuple[int, int, int, int],
-    block_info: Any = None,
-) -> Array:
+def _restore_once(block: Array, *, passes: Passes, plan: Plan, block_info: Any = None, **place: Any) -> Array:
     """Restore the planes of one block with its halo, and crop the halo off."""
+    (plane,), shape, kept = _planes(block, block_info, **place)
+    (estimate,) = _estimates(plane, passes, plan)
+    return _like(estimate, plane).reshape(shape)[kept]
+
+
+def _restore_several(
+    block: Array, *, passes: Passes, plan: Plan, block_info: Any = None, **place: Any
+) -> tuple[Array, Array]:
+    """Return mean and spread over the passes of one block, the halo cropped off."""
+    (plane,), shape, kept = _planes(block, block_info, **place)
+    mean, spread = mean_and_spread(_estimates(plane, passes, plan))
+    if plane.dtype.kind == "f":
+        missing = ~np.isfinite(plane)
+        spread[missing if plane.ndim == 2 else missing.any(axis=-1)] = np.nan
+    one_colour = shape if plane.ndim == 2 else (*shape[:-1], 1)
+    return _like(mean, plane).reshape(shape)[kept], spread.reshape(one_colour)[kept]
+
+
+def _planes(
+    block: Array, block_info: Any, depth: tuple[int, int], counts: tuple[int, int, int, int]
+) -> tuple[Array, tuple[int, ...], tuple[slice, ...]]:
+    """Return the one plane of a block, the shape of the block, and what of it is not halo."""
     y, rows, x, columns = counts
     where = block_info[0]["chunk-location"]
     kept = [slice(None)] * block.ndim
@@ -243,29 +381,31 @@ def _restore_block(
         before = halo if where[axis] > 0 else 0
         after = halo if where[axis] < count - 1 else 0
         kept[axis] = slice(before, block.shape[axis] - after)
-    planes = block.reshape((-1, *block.shape[y:]))
-    restored = np.stack([restore_plane(plane, runner, plan) for plane in planes]).reshape(block.shape)
-    return restored[tuple(kept)]
+    return block.reshape((-1, *block.shape[y:])), block.shape, tuple(kept)
 
 
-def restore_plane(plane: Array, runner: Runner, plan: Plan) -> Array:
-    """Restore one plane (Y, X) or (Y, X, S) as the plan says; no tiles."""
+def _estimates(plane: Array, passes: Passes, plan: Plan) -> Iterator[Array]:
+    """Yield what each pass makes of a plane (Y, X) or (Y, X, S): float32 grey levels, (Y, X) or (Y, X, 3).
+
+    A grey plane is given to all colours of a network, whose mean is taken.
+    """
     low, high = plan.intensity
     gain = (high - low) / 2
-    missing = ~np.isfinite(plane) if plane.dtype.kind == "f" else None
-    colour = (
-        plane[..., :3].astype(np.float32) if plane.ndim == 3 else np.repeat(plane[..., None], 3, -1).astype(np.float32)
-    )
-    if missing is not None and missing.any():
-        colour[missing[..., :3] if plane.ndim == 3 else missing] = plan.fill
+    grey = plane.ndim == 2
+    colour = (np.repeat(plane[..., None], plan.channels, -1) if grey else plane[..., :3]).astype(np.float32)
+    if plane.dtype.kind == "f":
+        colour[~np.isfinite(plane[..., :3] if plane.ndim == 3 else plane)] = plan.fill
     # In place: on small images as much time goes into copies as into the network.
     colour -= np.float32(low + gain)
     colour /= np.float32(gain)
-    output = runner(colour)
-    output = output * np.float32(gain)
-    output += np.float32(low + gain)
-    if plane.ndim == 2:
-        output = output.mean(axis=-1)
+    for run in passes:
+        output = run(colour) * np.float32(gain)
+        output += np.float32(low + gain)
+        yield output.mean(axis=-1) if plane.ndim == 2 else output
+
+
+def _like(output: Array, plane: Array) -> Array:
+    """Return grey levels in the type of a plane, its alpha beside them; what was missing is NaN."""
     if plane.dtype.kind in "iu":
         info = np.iinfo(plane.dtype)
         output = output if plane.dtype.itemsize <= 2 else output.astype(np.float64)  # float32 cannot hold its limits
@@ -274,71 +414,51 @@ def restore_plane(plane: Array, runner: Runner, plan: Plan) -> Array:
     result = output.astype(plane.dtype)
     if plane.ndim == 3 and plane.shape[-1] == 4:
         result = np.concatenate([result, plane[..., 3:]], axis=-1)
-    if missing is not None:
-        result[missing] = np.nan
-    return np.asarray(result)
+    if plane.dtype.kind == "f":
+        result[~np.isfinite(plane)] = np.nan
+    return result
 
 
 # --- what a plan is decided from -----------------------------------------------------------------------------
 
 
-def _loaded(model: Model | str) -> Model:
-    return model if isinstance(model, Model) else load_model(model)
+def _several(model: Models) -> bool:
+    return isinstance(model, Sequence) and not isinstance(model, str)
+
+
+def _loaded(model: Models) -> list[Model]:
+    """Return the models, loaded."""
+    given = list(model) if isinstance(model, Sequence) and not isinstance(model, str) else [model]
+    return [one if isinstance(one, Model) else load_model(one) for one in given]
 
 
 def _colours(stack: ImageStack, card: ModelCard) -> str:
     if stack.data.dtype.kind not in "iuf":
         raise TypeError(f"image is {stack.data.dtype}: grey levels must be integers or floating point")
-    if card.in_channels != 3 or card.out_channels != 3:
+    channels = (card.in_channels, card.out_channels)
+    if channels not in ((1, 1), (3, 3)):
         raise ValueError(
-            f"model {card.name!r} maps {card.in_channels} channels to {card.out_channels}: one colour image is restored "
-            "here, 3 to 3"
+            f"model {card.name!r} maps {card.in_channels} channels to {card.out_channels}: one image is restored here, "
+            "grey (1 to 1) or in colour (3 to 3)"
+        )
+    if channels == (1, 1) and stack.rgb:
+        raise ValueError(
+            f"model {card.name!r} takes grey images and this one is in colour: take one of its colours, or a model of "
+            "colour images"
         )
     return {1: "grey", 3: "rgb", 4: "rgb + alpha"}[stack.size("S")]
 
 
-def _sample(stack: ImageStack) -> Array:
-    """Return the pixels that decide the plan: all of an array in memory, the middle plane of a lazy one."""
-    if isinstance(stack.data, np.ndarray):
-        return stack.data
-    middle = tuple(stack.size(letter) // 2 for letter in stack.plane_axes)
-    rows, columns = (max(1, n // 2048) for n in stack.yx_shape)
-    return np.asarray(stack.data[(*middle, slice(None, None, rows), slice(None, None, columns))])
-
-
-def _thinned(sample: Array, stack: ImageStack) -> Array:
-    """Return every so many-th pixel, enough for means and medians: deciding must not take longer than looking."""
-    steps = [slice(None, None, max(1, n // 256)) for n in stack.yx_shape]
-    where: tuple[Any, ...] = (..., *steps, *([slice(3)] if stack.rgb else []))
-    return np.asarray(sample[where])
-
-
-def _intensity(
-    stack: ImageStack, sample: Array, intensity: tuple[float, float] | None
-) -> tuple[float, float, list[str]]:
-    if intensity is not None:
-        low, high = map(float, intensity)
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise ValueError(f"intensity is {intensity}: give (black, full scale), two numbers, the first lower")
-        return low, high, []
-    dtype = stack.data.dtype
-    if dtype == np.uint8:
-        return 0.0, 255.0, []
-    colour = sample[..., :3] if stack.rgb else sample
-    finite = colour[np.isfinite(colour)]
-    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scales = FULL_SCALES["f" if dtype.kind == "f" else "i"]
-    high = float(next((scale for scale in scales if most <= scale), most))
-    low = min(0.0, least)
-    seen = "the image" if isinstance(stack.data, np.ndarray) else "its middle plane"
-    return (
-        low,
-        high,
-        [
-            f"the full scale of {dtype} is not stated: {seen} reaches from {least:g} to {most:g}, so {low:g} to {high:g} was "
-            "taken; state the full scale (intensity) to change it"
-        ],
-    )
+def _known_range(stack: ImageStack, cards: Sequence[ModelCard]) -> tuple[float, float] | None:
+    """Return the grey levels that models of other than 8 bit were trained on, for such images."""
+    ranges = {card.input_range for card in cards}
+    if len(ranges) > 1:
+        raise ValueError(
+            f"the models know different grey levels as black and full scale ({', '.join(map(str, sorted(ranges)))}): restore "
+            "with each by itself"
+        )
+    (known,) = ranges
+    return known if known != (0.0, 255.0) and stack.data.dtype != np.uint8 else None
 
 
 def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
@@ -353,88 +473,21 @@ def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
     ]
 
 
-def _tiles(stack: ImageStack, card: ModelCard, tile: int | None, halo: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _tiles(
+    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if tile is not None and (not isinstance(tile, int) or tile < 1):
         raise ValueError(f"tile is {tile!r}: give the side of a tile in pixels, or None")
     rows, columns = stack.yx_shape
-    if not card.tile_safe:
+    if whole := [card.name for card in cards if not card.tile_safe]:
         if tile is not None and tile < max(rows, columns):
             raise ValueError(
-                f"model {card.name!r} takes statistics of the whole image and cannot run in tiles of {tile} px; leave "
+                f"model {whole[0]!r} takes statistics of the whole image and cannot run in tiles of {tile} px; leave "
                 "tile out"
             )
         return (rows,), (columns,)
     side = tile or TILE_PX
-    return (
-        tile_sizes(rows, side, stride=card.stride, halo=halo),
-        tile_sizes(columns, side, stride=card.stride, halo=halo),
-    )
-
-
-def _fit(stack: ImageStack, card: ModelCard, colours: str, sample: Array, intensity: tuple[float, float]) -> list[str]:
-    """Return what does not fit between image and card, with both numbers."""
-    said = []
-    rows, columns = stack.yx_shape
-    if min(rows, columns) < 2 * card.stride:
-        said.append(
-            f"the image is {rows} x {columns} px, the network sees {2 * card.stride} px and more: mirrored borders fill "
-            "the rest, so take the result for a guess"
-        )
-    if colours == "grey":
-        said.append(
-            "the model knows colour images: the grey image is shown to it in all three colours, the mean is taken"
-        )
-    if card.pixel_um is not None:
-        if stack.pixel_um is None:
-            said.append(f"the pixel size is not known; the model was trained at {card.pixel_um:g} um per pixel")
-        elif not 0.8 <= stack.pixel_um / card.pixel_um <= 1.25:
-            said.append(
-                f"pixels are {stack.pixel_um:g} um, the model was trained at {card.pixel_um:g} um: resample the image by "
-                f"{stack.pixel_um / card.pixel_um:.3g}"
-            )
-    said += _noise_fit(stack, card, intensity)
-    if card.colour_mean and colours != "grey":
-        low, high = intensity
-        inner = np.asarray(card.input_range)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN image is said elsewhere
-            mean = np.nanmean(sample[..., :3].reshape(-1, 3).astype(float), axis=0)
-        levels = (mean - low) / (high - low) * (inner[1] - inner[0]) + inner[0]
-        far = np.abs(levels - card.colour_mean) / np.asarray(card.colour_std)
-        if (worst := float(np.max(far))) > 3:
-            channel = int(np.argmax(far))
-            said.append(
-                f"{('red', 'green', 'blue')[channel]} is {levels[channel]:.0f} of {inner[1]:g} on average, training images "
-                f"{card.colour_mean[channel]:.0f} +- {card.colour_std[channel]:.0f} ({worst:.1f} deviations away)"
-            )
-    return said
-
-
-def _noise_fit(stack: ImageStack, card: ModelCard, intensity: tuple[float, float]) -> list[str]:
-    """Say where the image is much noisier than what the model was trained on."""
-    gain = card.recipe.get("pairs", {}).get("noise_gain")
-    if not gain or min(stack.yx_shape) < 32:
-        return []
-    middle = _middle(stack)
-    if not np.isfinite(middle).all():
-        return []
-    low, high = intensity
-    scale = (card.input_range[1] - card.input_range[0]) / (high - low)
-    level = (float(np.mean(middle[..., :3])) - low) * scale
-    noise, known = estimate_noise(middle) * scale, float(np.sqrt(max(gain * level, 0) + 1 / 12))
-    if noise <= NOISIER * known:
-        return []
-    return [
-        f"the noise is about {noise:.2g} grey levels of {card.input_range[1]:g}, in training it was {known:.2g}: it may be taken "
-        "for detail"
-    ]
-
-
-def _middle(stack: ImageStack) -> Array:
-    """Return the middle of the middle plane, in full resolution."""
-    where: list[Any] = [stack.size(letter) // 2 for letter in stack.plane_axes]
-    where += [slice(max(0, (n - 256) // 2), (n + 256) // 2) for n in stack.yx_shape]
-    return np.asarray(stack.data[tuple(where)])
+    return tile_sizes(rows, side, stride=stride, halo=halo), tile_sizes(columns, side, stride=stride, halo=halo)
 
 
 def _activation_bytes(network: nn.Module, card: ModelCard) -> int:
@@ -455,9 +508,10 @@ def _activation_bytes(network: nn.Module, card: ModelCard) -> int:
     return -(-total // card.stride**2)
 
 
-def _check_plan(plan: Plan, stack: ImageStack, model: Model) -> None:
-    if plan.weights_sha256 != model.card.weights_sha256:
-        raise ValueError(f"the plan was made for model {plan.model!r}, not for {model.card.name!r}: make a new plan")
+def _check_plan(plan: Plan, stack: ImageStack, models: Sequence[Model]) -> None:
+    if plan.weights_sha256 != ", ".join(model.card.weights_sha256 for model in models):
+        names = ", ".join(model.card.name for model in models)
+        raise ValueError(f"the plan was made for model {plan.model!r}, not for {names!r}: make a new plan")
     if (plan.axes, plan.shape, plan.dtype) != (stack.axes, tuple(stack.data.shape), str(stack.data.dtype)):
         raise ValueError(
             f"the plan was made for {plan.axes} {plan.shape} {plan.dtype}, the image is {stack.axes} "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from threading import Event
 
 import dask.array as da
 import numpy as np
@@ -18,10 +20,14 @@ from scipy.ndimage import gaussian_filter
 from napari_cellrestore.gui.compare.figure import shown, swipe_figure
 from napari_cellrestore.gui.compare.maps import MAPS
 from napari_cellrestore.gui.compare.widget import CompareWidget
+from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.regions import mask_px
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, gradient_map, psnr, score, ssim_map
 from napari_cellrestore.report.figures import Scale
+from napari_cellrestore.restore import plan_restoration, restore_stack, restore_stack_with_spread
+from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.trust import judge_pair
+from napari_cellrestore.trust.asking import judge_made, maker_of
 
 pytestmark = pytest.mark.gui
 
@@ -333,7 +339,7 @@ def test_every_map_is_its_function_with_its_unit(viewer, open_widget, qtbot, tru
     widget = open_widget()
     for button in widget.map_buttons.values():
         button.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2 + len(MAPS))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2 + len(MAPS), timeout=30_000)
     made = {layer.metadata["cellrestore"]["provenance"]["step"]: layer for layer in viewer.layers[2:]}
     np.testing.assert_array_equal(made["gradient"].data, gradient_map(truth, blurred))
     np.testing.assert_array_equal(made["SSIM map"].data, ssim_map(truth, blurred))
@@ -363,6 +369,77 @@ def test_ssim_map_without_a_data_range_says_what_to_do(viewer, open_widget, qtbo
     widget.data_range.setText("1")
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     assert "No SSIM map" not in widget.said.text()
+
+
+# --- the model that made an image --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def smears(rng):
+    """A smear as recorded, restored by the model of the package, and as a model that is gone made it."""
+    smear = gaussian_filter(rng.integers(60, 230, (64, 80, 3)).astype(np.float32), (2, 2, 0)).astype(np.uint8)
+    recorded = ImageStack(smear, "YXS", pixel_um=0.1)
+    made = restore_stack(recorded, "deblur-fast")
+    made = made.replace(data=np.asarray(made.data))
+    return recorded, made, made.replace(provenance={**made.provenance, "model": "gone"})
+
+
+def add_stack(viewer, stack, name):
+    ((data, options, _),) = layer_data(stack)
+    return viewer.add_image(data, **{**options, "name": name})
+
+
+def test_trust_asks_the_model_that_made_the_image(viewer, open_widget, qtbot, smears):
+    for stack, name in zip(smears, ("measured", "restored", "of a model gone"), strict=True):
+        add_stack(viewer, stack, name)
+    widget = open_widget()
+    widget.map_buttons["trust"].click()
+    gone = "where the model is unsure is not shown, since the model 'gone' that made it is not in the list of models any more"
+    qtbot.waitUntil(lambda: gone in widget.asking.label.text(), timeout=60_000)
+    expected = judge_made(smears[0].data, smears[1].data, maker_of(smears[1].provenance)).classes
+    layer = next(layer for layer in viewer.layers if layer.name.startswith("trust: restored"))
+    qtbot.waitUntil(lambda: not widget._work.running, timeout=60_000)
+    np.testing.assert_array_equal(layer.data, expected)
+    other, one = widget.legend.text().split("restored:")  # the topmost layer first
+    assert "model unsure" in one
+    assert "model unsure" not in other
+    assert widget.asking.stop_button.isHidden()
+    widget.map_buttons["trust"].click()
+    qtbot.waitUntil(lambda: widget.asking.isHidden())
+
+
+def test_asking_can_be_stopped_and_the_map_stays(viewer, open_widget, qtbot, smears, monkeypatch):
+    stopped = Event()
+
+    def endless(*_arguments):
+        while not stopped.is_set():
+            yield 0.25
+            time.sleep(0.01)
+
+    monkeypatch.setattr("napari_cellrestore.gui.compare.comparison.judging", endless)
+    for stack, name in zip(smears[:2], ("measured", "restored"), strict=True):
+        add_stack(viewer, stack, name)
+    widget = open_widget()
+    widget.map_buttons["trust"].click()
+    said = "Asking the model that made restored how sure it is: 25 %"
+    qtbot.waitUntil(lambda: said in widget.asking.label.text(), timeout=30_000)
+    assert all(widget.table.item(row, 1).text() for row in range(3))  # the numbers are there already
+    widget.asking.stop_button.click()
+    assert "since the asking was stopped" in widget.asking.label.text()
+    assert not widget._work.running
+    assert any(layer.name.startswith("trust: restored") for layer in viewer.layers)
+    assert "model unsure" not in widget.legend.text()
+    stopped.set()
+
+
+def test_where_a_model_is_unsure_is_no_candidate(viewer, open_widget, smears):
+    add_stack(viewer, smears[0], "measured")
+    plan = plan_restoration(smears[0], "deblur-fast", turned=True)
+    for stack, name in zip(restore_stack_with_spread(smears[0], "deblur-fast", plan), ("mean", "unsure"), strict=True):
+        add_stack(viewer, stack, name)
+    widget = open_widget()
+    assert [layer.name for layer in widget.candidates.layers] == ["mean"]
+    assert widget.candidates.count() == 1
 
 
 # --- ways of seeing --------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Event
 
 import dask.array as da
 import numpy as np
@@ -16,7 +17,7 @@ from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.restore.live import LiveRestoration
 from napari_cellrestore.gui.restore.widget import RestoreWidget
 from napari_cellrestore.model import load_model, save_model
-from napari_cellrestore.restore import plan_restoration, restore
+from napari_cellrestore.restore import plan_restoration, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
 
 pytestmark = pytest.mark.gui
@@ -264,3 +265,57 @@ def test_a_kernel_saved_meanwhile_is_offered_and_restores(viewer, widget, qtbot,
     wait_for_tiles(qtbot, widget, 1)
     expected = restore(np.asarray(source.data), load_model("my scope")).compute()
     np.testing.assert_array_equal(np.asarray(viewer.layers["smear restored"].data[0]), expected)
+
+
+# --- several passes, and what the model knows ---------------------------------------------------------------------
+
+
+def test_turned_has_a_second_layer_and_both_are_saved(viewer, widget, qtbot, tmp_path):
+    stack = ImageStack(smear((3, 90, 120, 3)), "ZYXS", pixel_um=0.1, z_um=[0, 0.4, 0.8], source="smear.tif")
+    source = add(viewer, stack)
+    widget.turned_check.click()
+    assert "Each tile 8 times, turned and mirrored" in widget.plan_text.text()
+    widget.apply()
+    restored, unsure = viewer.layers["smear restored"], viewer.layers["smear model unsure"]
+    assert viewer.layers.selection.active is restored
+    np.testing.assert_allclose(unsure.scale, source.scale)
+    assert not unsure.rgb
+    wait_for_tiles(qtbot, widget, 1)
+    model = load_model("deblur-fast")
+    mean, spread = restore_with_spread(stack, model, plan_restoration(stack, model, turned=True))
+    np.testing.assert_array_equal(np.asarray(unsure.data[0][0]), spread[0].compute())
+    assert np.isnan(np.asarray(unsure.data[1][2])).all()  # not looked at
+    np.testing.assert_array_equal(np.asarray(restored.data[0][0]), mean[0].compute())
+    with qtbot.waitSignal(widget._saving.finished, timeout=60_000):
+        widget.save(tmp_path / "out.ome.tif")
+    saved, beside = open_stack(tmp_path / "out.ome.tif"), open_stack(tmp_path / "out_unsure.ome.tif")
+    np.testing.assert_array_equal(saved.data, mean)
+    np.testing.assert_array_equal(beside.data, spread)
+    assert (beside.axes, beside.pixel_um, beside.z_um.tolist()) == ("ZYX", 0.1, [0, 0.4, 0.8])
+    restored.visible = False  # what is in view of the other goes on being computed
+    viewer.dims.set_current_step(0, 2)
+    qtbot.waitUntil(lambda: (2, 0, 0) in widget._live._tiles, timeout=30_000)
+    viewer.layers.remove(unsure)
+    assert widget._result is restored
+    widget.turned_check.click()
+    widget.apply()
+    assert [layer.name for layer in viewer.layers] == ["smear", "smear restored"]
+
+
+def test_what_the_model_knows_is_said_and_the_defocus_when_it_is_predicted(viewer, widget, qtbot, monkeypatch):
+    waiting = Event()
+
+    def predicted(_stack, *, intensity):
+        waiting.wait(10)
+        return 2.5, 0.2
+
+    monkeypatch.setattr("napari_cellrestore.gui.restore.domain_box.predicted_defocus_um", predicted)
+    image = np.random.default_rng(0).normal((182, 173, 177), 0.6, (90, 120, 3)).astype(np.uint8)
+    add(viewer, ImageStack(image, "YXS", pixel_um=0.1, source="smear.tif"))
+    assert widget.domain.head.text() == "Does the model know this? Yes"
+    assert "being predicted" in widget.domain.text.text()
+    waiting.set()
+    qtbot.waitUntil(lambda: widget.domain.head.text() == "Does the model know this? No: defocus", timeout=20_000)
+    assert "! <b>defocus</b> about 2.5 µm ± 0.2; 1.1 µm beyond; trained on up to 1.4 µm" in widget.domain.text.text()
+    viewer.layers.clear()
+    assert widget.domain.domain is None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_cellrestore.cli._common import check_new, each, expand, mind, print_json, stem
+from napari_cellrestore.cli._trust import Judge, domain_json, domain_of, domain_said, judge_with, legend
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from napari_cellrestore.domain import Domain
     from napari_cellrestore.stack import ImageStack
 
 #: A plane of numpy or dask: the latter is read when it is asked for.
@@ -44,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="REFERENCE is the measured image that each IMAGE was restored from: say how far that can be trusted",
     )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="with --trust: ask this model, which made the images, where it is unsure (nine times the work of restoring)",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each image")
 
 
@@ -62,8 +69,14 @@ def run(options: argparse.Namespace) -> int:
     reference = open_stack(options.reference)
     mask = None if options.mask is None else _read_mask(options.mask, reference)
     data_range = _known_range(reference, options.data_range)
-    comparison = Comparison(reference, data_range, mask, bool(options.spectrum), options.trust)
+    if options.model and not options.trust:
+        raise ValueError("--model is asked for how sure it is of what it restored: give --trust too")
+    judge = judge_with(options.model) if options.trust else None
+    comparison = Comparison(reference, data_range, mask, bool(options.spectrum), judge)
+    domain = _domain(options, reference)
     status = each(options, expand(options.images), lambda path: _compare(options, comparison, path))
+    if options.json and domain is not None:
+        print_json({"reference": options.reference, "domain": domain_json(domain)})
     for text in dict.fromkeys(comparison.left_out):
         mind(text)
     if comparison.rows:
@@ -75,14 +88,19 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             print(table.text())
             if comparison.trust:
-                print(f"\n{comparison.trust_table().text()}\n\n{_legend()}")
+                print(f"\n{comparison.trust_table().text()}\n\n{legend(comparison.asked)}")
+            if domain is not None:
+                print(f"\n{domain_said(domain)}")
     return status
 
 
-def _legend() -> str:
-    from napari_cellrestore.trust import UNASKED
+def _domain(options: argparse.Namespace, reference: ImageStack) -> Domain | None:
+    """Return how far the measured image lies from what the model that is asked was trained on."""
+    if not options.model:
+        return None
+    from napari_cellrestore.model import load_model
 
-    return "\n".join(f"{verdict.name}: {verdict.meaning}" for verdict in UNASKED)
+    return domain_of(reference, load_model(options.model).card)
 
 
 def _known_range(reference: ImageStack, data_range: float | None) -> float | None:
@@ -126,6 +144,7 @@ def _compare(options: argparse.Namespace, comparison: Comparison, path: str) -> 
         print_json(said | (trust if options.trust else {}))
     if options.maps:
         _write_maps(options.maps, comparison, path, image)
+    comparison.classes.clear()
 
 
 @dataclass
@@ -136,8 +155,11 @@ class Comparison:
     data_range: float | None
     mask: np.ndarray | None = None
     with_spectra: bool = False
-    with_trust: bool = False
+    judge: Judge | None = None
+    #: Of the image measured last: the kind of each pixel, plane by plane; None where it cannot be told.
+    classes: list[np.ndarray | None] = field(default_factory=list)
     trust: dict[str, dict[str, float]] = field(default_factory=dict)
+    asked: bool = False
     spectra: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -156,8 +178,8 @@ class Comparison:
             title = name if image.n_planes == 1 else f"{name} plane {number}"
             if self.with_spectra:
                 self._add_spectrum(title, reference, measured)
-            if self.with_trust:
-                self._add_trust(title, reference, measured)
+            if self.judge is not None:
+                self._add_trust(title, reference, measured, image.provenance)
         if len(planes) == 1:
             self.rows[name] = planes[0]
             return planes
@@ -209,20 +231,24 @@ class Comparison:
         except ValueError as error:
             self.left_out.append(f"the spectrum is left out: {error}")
 
-    def _add_trust(self, name: str, measured: np.ndarray, restored: np.ndarray) -> None:
-        from napari_cellrestore.trust import judge_pair
-
+    def _add_trust(self, name: str, measured: np.ndarray, restored: np.ndarray, made: Mapping[str, Any]) -> None:
+        assert self.judge is not None
         try:
-            self.trust[name] = judge_pair(measured, restored).shares
+            trust = self.judge(measured, restored, made)
         except ValueError as error:
             self.left_out.append(f"trust is left out: {error}")
+            self.classes.append(None)
+            return
+        self.asked = trust.asked
+        self.trust[name] = trust.shares
+        self.classes.append(trust.classes)
 
     def trust_table(self) -> Any:
         """Return the percentage of pixels of each kind of trust, as a table."""
         from napari_cellrestore.evaluate import Table
-        from napari_cellrestore.trust import UNASKED
+        from napari_cellrestore.trust import kinds_of
 
-        kinds = [verdict.name for verdict in UNASKED]
+        kinds = [verdict.name for _, verdict in kinds_of(self.asked)]
         rows = {name: [100 * shares[kind] for kind in kinds] for name, shares in self.trust.items()}
         return Table("% of pixels", tuple(kinds), rows)
 
@@ -289,15 +315,16 @@ def _write_maps(folder: Path, comparison: Comparison, path: str, image: ImageSta
     from napari_cellrestore.files import write_tiff
 
     maps = _maps(comparison.data_range)
-    if comparison.with_trust:
-        maps["trust"] = _trust_classes
-    targets = {name: folder / f"{stem(path)}_{name}.ome.tif" for name in maps}
+    trusted = bool(comparison.classes) and all(classes is not None for classes in comparison.classes)
+    targets = {name: folder / f"{stem(path)}_{name}.ome.tif" for name in (*maps, *(["trust"] if trusted else []))}
     for target in targets.values():
         if target.exists():
             raise ValueError(f"the map {target} exists already; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for name, function in maps.items():
         write_tiff(targets[name], _map_stack(comparison, image, name, function))
+    if trusted:
+        write_tiff(targets["trust"], _trust_stack(comparison, image))
 
 
 def _maps(data_range: float | None) -> dict[str, Callable[..., np.ndarray]]:
@@ -313,15 +340,6 @@ def _maps(data_range: float | None) -> dict[str, Callable[..., np.ndarray]]:
     return maps
 
 
-def _trust_classes(measured: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    """Return the kind of each pixel, its place in the legend: 0 explained, 1 cannot tell, 3 contradicts."""
-    import numpy as np
-
-    from napari_cellrestore.trust import judge_pair
-
-    return judge_pair(np.asarray(measured), np.asarray(restored)).classes.astype(np.float32)
-
-
 def _map_stack(comparison: Comparison, image: ImageStack, name: str, function: Callable[..., np.ndarray]) -> ImageStack:
     """Return the stack of maps, each computed when it is written."""
     import dask.array as da
@@ -330,9 +348,20 @@ def _map_stack(comparison: Comparison, image: ImageStack, name: str, function: C
     colours = (min(image.size("S"), 3),) if image.rgb and name == "difference" else ()
     shape = (*image.yx_shape, *colours)
     maps = [da.from_delayed(delayed(function)(*pair), shape, "float32") for pair in comparison.pairs(image)]
+    return _as_map(comparison, image, name, da.stack(maps), "S" if colours else "")
+
+
+def _trust_stack(comparison: Comparison, image: ImageStack) -> ImageStack:
+    """Return the kind of each pixel, its number in the legend; they were told when the image was measured."""
+    import numpy as np
+
+    return _as_map(comparison, image, "trust", np.stack([np.float32(one) for one in comparison.classes]), "")
+
+
+def _as_map(comparison: Comparison, image: ImageStack, name: str, planes: Any, colours: str) -> ImageStack:
     return image.replace(
-        data=da.stack(maps).reshape(image.data.shape[: len(image.plane_axes)] + shape),
-        axes=f"{image.plane_axes}YX{'S' if colours else ''}",
+        data=planes.reshape(image.data.shape[: len(image.plane_axes)] + planes.shape[1:]),
+        axes=f"{image.plane_axes}YX{colours}",
         notes=(),
         provenance={
             "generated": f"map of {name}: computed, not recorded",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from napari_cellrestore.cli._common import add_axes, each, expand, mind, print_json, stem
+from napari_cellrestore.cli._trust import domain_json, domain_of, domain_said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("LOW", "HIGH"),
         help="grey levels of black and of the brightest the detector can tell, e.g. 0 4095 for 12 bit",
     )
+    parser.add_argument(
+        "--turned",
+        action="store_true",
+        help="restore turned and mirrored, 8 times in all (8 times slower): the result is the mean, and a second file "
+        "*_unsure says in grey levels how far they differ, where the model is unsure",
+    )
     add_axes(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say what would be done, and whether the model knows such images"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results; never an input")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each event")
 
@@ -60,24 +69,45 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _restore_file(options: argparse.Namespace, path: str, target: Path, model: Model) -> None:
-    from napari_cellrestore.files import open_stack, write_tiff
-    from napari_cellrestore.restore import plan_restoration, restore_stack
+    from napari_cellrestore.files import open_stack
+    from napari_cellrestore.restore import plan_restoration, spread_path
 
-    _check_target(Path(path), target, options.overwrite)
+    targets = [target, spread_path(target)] if options.turned else [target]
+    for one in targets:
+        _check_target(Path(path), one, options.overwrite)
     stack = open_stack(path, axes=options.axes)
     plan = plan_restoration(
-        stack, model, tile=options.tile, engine=options.engine, device=options.device, intensity=options.intensity
+        stack,
+        model,
+        tile=options.tile,
+        engine=options.engine,
+        device=options.device,
+        intensity=options.intensity,
+        turned=options.turned,
     )
     _say_plan(options, path, target, plan)
     if options.dry_run:
+        _say_domain(options, path, stack, model, plan)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _progress(options, plan.n_tiles) as count:
-        write_tiff(target, _counted(restore_stack(stack, model, plan), count), overwrite=options.overwrite)
+    _write(options, target, stack, model, plan)
     if options.json:
-        print_json({"event": "written", "path": path, "out": str(target)})
+        print_json({"event": "written", "path": path, "out": str(target), "files": [str(one) for one in targets]})
     else:
-        print(f"written    {target}", flush=True)
+        for one in targets:
+            print(f"written    {one}", flush=True)
+
+
+def _write(options: argparse.Namespace, target: Path, stack: ImageStack, model: Model, plan: Plan) -> None:
+    from napari_cellrestore.files import write_tiff
+    from napari_cellrestore.restore import restore_stack, restore_stack_with_spread, write_with_spread
+
+    with _progress(options, plan.n_tiles) as count:
+        if plan.passes == 1:
+            write_tiff(target, _counted(restore_stack(stack, model, plan), count), overwrite=options.overwrite)
+        else:
+            mean, spread = restore_stack_with_spread(stack, model, plan)
+            write_with_spread(target, _counted(mean, count), spread, overwrite=options.overwrite)
 
 
 # --- where results go --------------------------------------------------------------------------------------
@@ -119,6 +149,18 @@ def _say_plan(options: argparse.Namespace, path: str, target: Path, plan: Plan) 
         print(f"from       {path}\nto         {target}\n{plan.model_copy(update={'warnings': ()})}", flush=True)
     for text in plan.warnings:
         mind(f"{path}: {text}" if len(options.paths) > 1 else text)
+
+
+def _say_domain(options: argparse.Namespace, path: str, stack: ImageStack, model: Model, plan: Plan) -> None:
+    """Say how far the image lies from what the model was trained on; warnings of the plan are not said again."""
+    domain = domain_of(stack, model.card, plan.intensity)
+    if options.json:
+        print_json({"event": "domain", "path": path, **domain_json(domain)})
+    else:
+        print(f"\n{domain_said(domain)}", flush=True)
+    for text in domain.warnings:
+        if text not in plan.warnings:
+            mind(f"{path}: {text}" if len(options.paths) > 1 else text)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from napari_cellrestore.domain import Domain, judge_domain, predicted_defocus_um
 from napari_cellrestore.focus import KERNEL_PX, FocusCurve, focus_curve
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, peak_level
 from napari_cellrestore.report.figures import Map, Picture, Region, Scale
@@ -70,6 +71,7 @@ class Report:
     detail: Region | None
     maps: dict[str, Map]
     trust: Trust | None
+    domain: Domain | None  # None where the model is not at hand
     curve: FocusCurve | None
     planes: tuple[int, ...]  # of the stack that the input is; more than one where they are equal
     scores: tuple[Scores, ...]
@@ -105,6 +107,7 @@ def collect(
     scores, notes = _scores(images, basis, span)
     maps = _maps(images, basis)
     trust, no_trust = _trust(images, restored)
+    domain = _domain(original, restored, plan)
     levels, levels_said = _levels(images)
     made = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     everything = stacks if stack is None else stacks | {"stack": stack}
@@ -118,6 +121,7 @@ def collect(
         detail=_detail(images[basis].shape[:2], maps["fpw"].values if "fpw" in maps else None),
         maps=maps,
         trust=trust,
+        domain=domain,
         curve=None if stack is None else focus_curve(stack),
         planes=() if stack is None else planes_of(images["input"], stack, original.z_um),
         scores=scores,
@@ -297,28 +301,36 @@ def _maps(images: Mapping[str, Array], basis: str) -> dict[str, Map]:
 
 
 def _trust(images: Mapping[str, Array], restored: ImageStack) -> tuple[Trust | None, list[str]]:
-    """Return how far the restored image explains the input, or why that cannot be said.
-
-    The model that restored it is asked once more where it is at hand, see :func:`napari_cellrestore.trust.judge_pair`.
-    """
+    """Return how far the restored image explains the input and how sure its model is, and what of it cannot be said."""
+    pair = images["input"], images["restored"]
     try:
-        return judge_pair(images["input"], images["restored"], method=_method_of(restored)), []
+        if "model" not in restored.provenance:
+            return judge_pair(*pair), []
+        # with torch, which other reports do not need
+        from napari_cellrestore.trust.asking import judge_made, maker_of
+
+        try:
+            maker = maker_of(restored.provenance)
+        except ValueError as error:
+            return judge_pair(*pair), [f"Where the model is unsure is not shown: {error}."]
+        return judge_made(*pair, maker), []
     except ValueError as error:
         return None, [f"Whether the restored image explains the input cannot be said: {error}."]
 
 
-def _method_of(restored: ImageStack) -> Callable[[Array], Array] | None:
-    """Return what restored an image, where its model is in the list and still the same."""
-    made = restored.provenance
-    if "model" not in made:
+def _domain(original: ImageStack, restored: ImageStack, plan: Mapping[str, Any]) -> Domain | None:
+    """Return how far the input lies from what its model knows; of several models the first."""
+    name, *_ = str(restored.provenance.get("model") or "").split(", ")
+    if not name:
         return None
-    from napari_cellrestore.model import load_model, model_folders  # with torch, which a report alone does not need
-    from napari_cellrestore.restore import restore
+    from napari_cellrestore.model import list_models
 
-    folder = model_folders().get(str(made["model"]))
-    if folder is None or (model := load_model(folder)).card.weights_sha256 != made.get("weights_sha256"):
+    card = next((card for card in list_models() if card.name == name), None)
+    if card is None or not str(restored.provenance.get("weights_sha256")).startswith(card.weights_sha256):
         return None
-    return lambda image: np.asarray(restore(image, model).compute(scheduler="synchronous"))
+    intensity = _taken(plan)
+    defocus = predicted_defocus_um(original, intensity=intensity)
+    return judge_domain(original, card, predicted_defocus_um=defocus, intensity=intensity)
 
 
 def largest_colour(difference: Array) -> Array:

@@ -31,7 +31,7 @@ from napari_cellrestore.report.sheet import (
     shorten,
     text_width_mm,
 )
-from napari_cellrestore.trust import LEGEND, UNASKED, Trust, Verdict
+from napari_cellrestore.trust import Trust, Verdict, kind_said, kinds_of
 
 Array = np.ndarray
 
@@ -297,14 +297,13 @@ def trust_map(
     """Return the restored image, pale, with the places in colour that are in doubt, and what the colours mean."""
     frame = _Frame.fit(restored, scale, width_mm, picture_mm)
     name = paragraph("Trust: what the input says", width_mm, 7.5, bold=True)
-    kinds = [(number, verdict) for number, verdict in _kinds(trust) if number]
+    kinds = kinds_of(trust.asked)
     lines = [paragraph(_kind_said(trust, verdict), width_mm - 4, 6, colour=MUTED) for _, verdict in kinds]
-    explained = paragraph(_kind_said(trust, LEGEND[0]), width_mm, 6, colour=MUTED)
     shown = as_shown(restored, scale.levels).astype(np.float32)
     shown = 255 - (255 - shown.mean(axis=-1, keepdims=True)) * 0.5 * np.ones(3, np.float32)
     factor = _factor(restored)
     classes = trust.classes[factor // 2 :: factor, factor // 2 :: factor][: shown.shape[0], : shown.shape[1]]
-    for number, verdict in kinds:
+    for number, verdict in kinds[1:]:
         shown[classes == number] = 255 * np.array(to_rgb(verdict.colour))
 
     def draw(sheet: Sheet, left: float, top: float) -> None:
@@ -316,34 +315,23 @@ def trust_map(
             shown.astype(np.uint8), extent=_extent(restored), origin="upper", aspect="auto", interpolation="nearest"
         )
         top += frame.height_mm + 1
-        explained.draw(sheet, left, top)
-        top += explained.height_mm + 0.5
-        for (_, verdict), line in zip(kinds, lines, strict=True):
-            sheet.box(left, top + 0.4, 2.2, 2.2, facecolor=verdict.colour)
+        for (number, verdict), line in zip(kinds, lines, strict=True):
+            colour = verdict.colour if number else "none"
+            sheet.box(left, top + 0.4, 2.2, 2.2, facecolor=colour, edgecolor=MUTED, linewidth=0.4)
             line.draw(sheet, left + 4, top)
             top += line.height_mm + 0.5
 
-    height_mm = (
-        name.height_mm + 2 + frame.height_mm + explained.height_mm + sum(one.height_mm + 0.5 for one in lines) + 0.5
-    )
+    height_mm = name.height_mm + 2 + frame.height_mm + sum(one.height_mm + 0.5 for one in lines) + 0.5
     return Block(width_mm, height_mm, draw)
 
 
 def _kind_said(trust: Trust, verdict: Verdict, brief: bool = True) -> str:
-    words = verdict.brief if brief else verdict.meaning
-    return f"{verdict.name} ({100 * trust.shares[verdict.name]:.1f} %): {words}"
+    return kind_said(verdict, trust.shares[verdict.name], brief=brief)
 
 
 def trust_said(trust: Trust) -> str:
     """Return a trust map in words."""
-    return " ".join(_kind_said(trust, verdict, brief=False) for _, verdict in _kinds(trust))
-
-
-def _kinds(trust: Trust) -> list[tuple[int, Verdict]]:
-    """Return number and kind of what a trust map can show: how sure the model is only where it was asked."""
-    return [
-        (number, verdict) for number, verdict in enumerate(LEGEND) if verdict in UNASKED or trust.spread is not None
-    ]
+    return " ".join(_kind_said(trust, verdict, brief=False) for _, verdict in kinds_of(trust.asked))
 
 
 #: What the flags of a focus curve mean, for a reader who does not know them.

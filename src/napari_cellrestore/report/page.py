@@ -18,11 +18,13 @@ from napari_cellrestore.report.figures import (
     trust_said,
 )
 from napari_cellrestore.report.html import bullets, document, facts_table, figure
+from napari_cellrestore.report.html import table as html_table
 from napari_cellrestore.report.sheet import MUTED, WIDTH_MM, Block, below, beside, notice, paragraph, table, write_pdf
 from napari_cellrestore.report.words import MADE_BY
 
 _WISHES = {"lower": "low", "higher": "high", "one": "1"}
 _BETTER = "✓"
+DOMAIN_HEADING = "Is this image what the model knows?"
 
 
 def figures(report: Report, map_mm: float = 90, picture_mm: float = 110) -> dict[str, Block]:
@@ -118,9 +120,23 @@ def _tables(report: Report) -> Block:
     facts = [*report.facts.items(), ("settings", settings)]
     return beside(
         below(*(_score_table(scores, left_mm) for scores in report.scores), notes),
-        table("How it was made", facts, (key_mm, right_mm - key_mm), header=False, size_pt=6),
+        below(
+            table("How it was made", facts, (key_mm, right_mm - key_mm), header=False, size_pt=6),
+            *_domain_table(report, right_mm),
+        ),
         gap_mm=gap_mm,
     )
+
+
+def _domain_table(report: Report, width_mm: float) -> list[Block]:
+    if report.domain is None:
+        return []
+    widths = (18.0, 20.0, 20.0, width_mm - 58.0)
+    rows, fits = report.domain.table(doubts_only=True), ", ".join(report.domain.as_trained)
+    words = paragraph(f"As the images it was trained on: {fits or 'nothing'}.", width_mm, 6.5)
+    if len(rows) == 1:
+        return [below(paragraph(DOMAIN_HEADING, width_mm, 8, bold=True), words, gap_mm=0.8)]
+    return [below(table(DOMAIN_HEADING, rows, widths, size_pt=6), words, gap_mm=0.8)]
 
 
 def _score_table(scores: Scores, width_mm: float) -> Block:
@@ -149,6 +165,7 @@ _BODY = """<div class="notice">
 <div class="maps">
 {maps}
 </div>
+{domain}
 {scores}
 <h2>Notes</h2>
 {notes}
@@ -169,12 +186,17 @@ def page_html(report: Report, blocks: Mapping[str, Block]) -> str:
         warnings=bullets(report.warnings),
         pictures="\n".join(pictures),
         maps="\n".join(drawn.values()),
+        domain=_domain_html(report),
         scores="\n".join(_score_html(scores) for scores in report.scores),
         notes=bullets(report.notes),
         facts=facts_table(report.facts),
         settings=facts_table(report.settings) if report.settings else "<p>No plan came with the restored image.</p>",
     )
     return document(report.title, body)
+
+
+def _domain_html(report: Report) -> str:
+    return "" if report.domain is None else f"<h2>{DOMAIN_HEADING}</h2>\n{html_table(report.domain.table())}"
 
 
 def _figure(name: str, block: Block, report: Report) -> str:

@@ -121,7 +121,8 @@ def file_name(source: str | None) -> str:
 
 def settings(plan: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings of a plan in words, those that are said elsewhere left out."""
-    shown = {str(key): value for key, value in plan.items() if key not in _SAID_ELSEWHERE}
+    once = ("way", "passes", "seed") if plan.get("passes") == 1 else ()
+    shown = {str(key): value for key, value in plan.items() if key not in (*_SAID_ELSEWHERE, *once)}
     return {_words(key): _said(_mebibytes(key, value)) for key, value in shown.items()}
 
 

@@ -16,7 +16,7 @@ from napari_cellrestore.gui.current import made_from, plane_index, plane_place, 
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.metrics import difference_map, fpw_map, gradient_map, ssim_map
 from napari_cellrestore.stack import ImageStack
-from napari_cellrestore.trust import LEGEND, UNASKED, judge_pair
+from napari_cellrestore.trust import LEGEND, judge_pair, kind_said, kinds_of
 
 Limits = tuple[float, float]
 #: Percentile of a map's pixels at which its contrast ends.
@@ -86,15 +86,14 @@ def trust_classes(measured: np.ndarray, restored: np.ndarray) -> np.ndarray:
     return judge_pair(measured, restored).classes.astype(np.float32)
 
 
-def legend_said(classes: np.ndarray) -> str:
+def legend_said(classes: np.ndarray, *, asked: bool = False) -> str:
     """Return the legend of a trust map as rich text, with the share of each kind; what is explained is not coloured."""
     counts = np.bincount(classes.astype(int).ravel(), minlength=len(LEGEND))
     lines = []
-    for number, (verdict, count) in enumerate(zip(LEGEND, counts, strict=True)):
-        if verdict not in UNASKED:
-            continue
+    for number, verdict in kinds_of(asked):
         sign = f"<span style='color:{verdict.colour}'>■</span>" if number else "□"
-        lines.append(f"{sign} <b>{verdict.name}</b> {100 * count / classes.size:.1f} %: {verdict.meaning}")
+        name, rest = kind_said(verdict, counts[number] / classes.size).split(" (", 1)
+        lines.append(f"{sign} <b>{name}</b> ({rest}")
     return "<br>".join(lines)
 
 

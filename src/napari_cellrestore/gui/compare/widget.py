@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 from napari_cellrestore.focus import LAG_PX
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChecks, LayerChoice
+from napari_cellrestore.gui.compare.asking_box import AskingBox
 from napari_cellrestore.gui.compare.comparison import Wanted, compare
 from napari_cellrestore.gui.compare.figure import rows_in_view, scale_of, swipe_in_view, write_figure
 from napari_cellrestore.gui.compare.maps import MAPS, MapLayers, legend_said, map_kind
@@ -42,6 +43,7 @@ from napari_cellrestore.gui.current import full_resolution, lazy_plane, provenan
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.regions import Area, areas_px, mask_px
+from napari_cellrestore.restore import SPREAD
 
 EMPTY = "Open or restore two images of the same field:<br>File > Open, or<br>File > Open Sample > Cell Restore."
 PAUSE_MS = 200
@@ -80,6 +82,7 @@ class CompareWidget(Panel):
             button.setToolTip(MAPS[name].help)
         self.said, self.saved = QLabel(wordWrap=True), QLabel(wordWrap=True)
         self.legend = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
+        self.asking = AskingBox()
         self.table, self.regions = MetricsTable(), RegionTable()
         self.copy_button, self.copy_regions_button = QPushButton("Copy table"), QPushButton("Copy regions")
         for button in (self.copy_button, self.copy_regions_button):
@@ -103,7 +106,7 @@ class CompareWidget(Panel):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
-        for part in (self.said, self.legend, self.curves, self.table, self.regions):
+        for part in (self.said, self.legend, self.asking, self.curves, self.table, self.regions):
             layout.addWidget(part)
         layout.addLayout(actions)
         layout.addWidget(self.saved)
@@ -138,6 +141,7 @@ class CompareWidget(Panel):
         self.copy_button.clicked.connect(lambda: QApplication.clipboard().setText(self.table.text()))
         self.copy_regions_button.clicked.connect(lambda: QApplication.clipboard().setText(self.regions.text()))
         self.save_button.clicked.connect(self._ask_and_save)
+        self.asking.stopped.connect(self._work.stop)
         self.closed.connect(self._on_closed)
 
     # --- what is compared ------------------------------------------------------------------------------------
@@ -197,6 +201,7 @@ class CompareWidget(Panel):
         self._work.stop()
         self._values.clear()
         self._no_maps.clear()
+        self.asking.clear()
         self._show_numbers()
         self.curves.show_images(self._layers, [], None)
         self._soon.start()
@@ -219,7 +224,9 @@ class CompareWidget(Panel):
                 self._areas = areas_px(shapes, reference, yx_shape, LAG_PX)
                 mask = mask_px(shapes, reference, yx_shape)
             span = self.data_range.text().strip()
-            self._work.start(compare, Wanted(planes, maps, float(span) if span else None, mask, self._areas))
+            made = [provenance_of(layer) for layer in self._layers] if "trust" in maps else []
+            made = made if any("generated" in one for one in made[1:]) else []
+            self._work.start(compare, Wanted(planes, maps, float(span) if span else None, mask, self._areas, made))
         self._show_numbers()
         self._say()
 
@@ -255,6 +262,10 @@ class CompareWidget(Panel):
         elif kind == "metric":
             self._values[key] = value
             self.table.show_values(self._layers, self._values)
+        elif kind in ("asking", "asked"):
+            self.asking.say(self._layers[key].name, 1.0 if kind == "asked" else value)
+            if kind == "asked":
+                self._show_maps("trust", value)
         else:
             self._show_maps(key, value)
 
@@ -291,10 +302,10 @@ class CompareWidget(Panel):
 
     def _show_legend(self, trust: Sequence[np.ndarray]) -> None:
         """Say what the kinds of a trust map mean and how much there is of each, for each candidate."""
-        names = [escape(layer.name) for layer in self._layers[1:]] if len(trust) > 1 else [""] * len(trust)
-        said = (
-            f"<p>{name}{':<br>' if name else ''}{legend_said(one)}</p>" for name, one in zip(names, trust, strict=True)
-        )
+        said = []
+        for place, classes in enumerate(trust, 1):
+            name = f"{escape(self._layers[place].name)}:<br>" if len(trust) > 1 else ""
+            said.append(f"<p>{name}{legend_said(classes, asked=self.asking.answered(self._layers[place].name))}</p>")
         self.legend.setText("".join(said))
         self.legend.setVisible(bool(trust))
 
@@ -344,8 +355,9 @@ class CompareWidget(Panel):
 
 
 def is_comparable(layer: Layer) -> bool:
-    """Return whether a layer is an image other than the maps and the swipe made here."""
-    return isinstance(layer, Image) and map_kind(layer) is None and provenance_of(layer).get("step") != STEP
+    """Return whether a layer is an image other than maps, the swipe made here and where a model is unsure."""
+    made = provenance_of(layer).get("step") if isinstance(layer, Image) else None
+    return isinstance(layer, Image) and map_kind(layer) is None and made not in (STEP, SPREAD)
 
 
 def encloses(layer: Layer) -> bool:

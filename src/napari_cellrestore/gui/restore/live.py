@@ -2,26 +2,28 @@
 
 napari asks the levels of a multiscale layer for the pixels it shows. They answer at once: finished tiles are restored
 pixels, the rest is the input, dimmed. The tiles asked for are then computed one after another in a thread, and the
-layer is drawn again as they come. What is no longer looked at is not computed.
+layer is drawn again as they come. What is no longer looked at is not computed. Of several passes there is a second layer,
+of their spread, that fills in with the first.
 """
 
 from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, product
 from threading import Lock
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cellrestore.model import Model
-from napari_cellrestore.restore import Plan, restore
+from napari_cellrestore.restore import Plan, halves, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
 
 log = logging.getLogger(__name__)
@@ -54,8 +56,13 @@ class LiveRestoration(QObject):
     def __init__(self, stack: ImageStack, model: Model, plan: Plan) -> None:
         super().__init__()
         self.stack, self.plan = stack, plan
-        self._exact = restore(stack, model, plan)
+        self._spread: da.Array | None = None
+        if plan.passes > 1:
+            self._exact, self._spread = restore_with_spread(stack, model, plan)
+        else:
+            self._exact = restore(stack, model, plan)
         self._tiles: dict[Key, np.ndarray] = {}
+        self._spreads: dict[Key, np.ndarray] = {}
         self._wanted: list[Key] = []
         self._lock = Lock()
         self._working = False
@@ -74,8 +81,18 @@ class LiveRestoration(QObject):
         self._factors = factors = [1, 2]
         while smallest // factors[-1] > 1024:
             factors.append(2 * factors[-1])
-        self._layer: Any = None
-        self.levels = [LiveImage(self, 1, self._ranges(1)), *(LivePart(self, f, self._ranges(f)) for f in factors[1:])]
+        self._followed: list[Image] = []
+        self.levels = self._pyramid(spread=False)
+        #: Those of the spread; empty where there is one pass.
+        self.spread_levels = [] if self._spread is None else self._pyramid(spread=True)
+
+    def _pyramid(self, *, spread: bool) -> list[LivePart]:
+        first, *others = self._factors
+        kinds = ((LiveImage, first), *((LivePart, factor) for factor in others))
+        return [
+            kind(self, factor, self._ranges(factor)[: self._y + 2] if spread else self._ranges(factor), spread)
+            for kind, factor in kinds
+        ]
 
     def _ranges(self, factor: int) -> list[range]:
         lengths = zip(self.stack.axes, self.stack.data.shape, strict=True)
@@ -83,13 +100,15 @@ class LiveRestoration(QObject):
 
     # --- what is shown ---------------------------------------------------------------------------------
 
-    def region(self, planes: Key, rows: range, columns: range, factor: int, *, want: bool = True) -> np.ndarray:
+    def region(
+        self, planes: Key, rows: range, columns: range, factor: int, *, want: bool = True, spread: bool = False
+    ) -> np.ndarray:
         """Return pixels (rows, columns[, S]) of one plane at one level, and have their tiles computed if wanted."""
         y, x = (slice(r.start * factor, r.stop * factor, factor) for r in (rows, columns))
         part: tuple[Any, ...] = (*planes, y, x)
-        shown = np.array(self.stack.data[part])
+        shown = np.full((len(rows), len(columns)), np.nan, np.float32) if spread else np.array(self.stack.data[part])
         missing = []
-        for key, tile, top, left, bottom, right in self._tiles_in(planes, y, x):
+        for key, tile, top, left, bottom, right in self._tiles_in(planes, y, x, spread=spread):
             first_row, first_column = -(-max(top, y.start) // factor), -(-max(left, x.start) // factor)
             inside: tuple[slice, slice] = (
                 slice(first_row - rows.start, -(-bottom // factor) - rows.start),
@@ -98,25 +117,31 @@ class LiveRestoration(QObject):
             target = shown[inside]
             if tile is None:
                 missing.append(key)
-                self._dim(target)
+                if not spread:
+                    self._dim(target)
             else:
                 piece = tile[first_row * factor - top :: factor, first_column * factor - left :: factor]
                 target[...] = piece[: target.shape[0], : target.shape[1]]
         if want:
-            self._want(self._missing_in_view(planes) if self._layer is not None else missing)
+            self._want(self._missing_in_view(planes) if self._followed else missing)
         return shown
 
-    def follow(self, layer: Image) -> None:
-        """Compute what is in view of this layer; napari reads more than that, such as the whole for the thumbnail."""
-        self._layer = layer
+    def follow(self, *layers: Image) -> None:
+        """Compute what is in view of these layers; napari reads more than that, such as the whole for the thumbnail."""
+        self._followed = list(layers)
 
     def _missing_in_view(self, planes: Key) -> list[Key]:
-        (top, left), (bottom, right) = self._layer.corner_pixels[:, -2:].tolist()  # at the level shown, both inside
-        factor = self._factors[self._layer.data_level]
+        layer = next(
+            (one for one in self._followed if one.visible), self._followed[0]
+        )  # others are not kept up to date
+        (top, left), (bottom, right) = layer.corner_pixels[:, -2:].tolist()  # at the level shown, both inside
+        factor = self._factors[layer.data_level]
         y, x = slice(top * factor, (bottom + 1) * factor), slice(left * factor, (right + 1) * factor)
         return [key for key, tile, *_ in self._tiles_in(planes, y, x) if tile is None]
 
-    def _tiles_in(self, planes: Key, y: slice, x: slice) -> Iterator[tuple[Key, np.ndarray | None, int, int, int, int]]:
+    def _tiles_in(
+        self, planes: Key, y: slice, x: slice, *, spread: bool = False
+    ) -> Iterator[tuple[Key, np.ndarray | None, int, int, int, int]]:
         """Yield (key, finished tile or None, top, left, bottom, right) of the tiles that a region touches."""
         spans = []
         for edges, part in zip(self._edges, (y, x), strict=True):
@@ -125,7 +150,7 @@ class LiveRestoration(QObject):
         top, left = self._edges
         for row, column in product(*spans):
             key = (*planes, row, column)
-            tile = self._tiles.get(key)
+            tile = (self._spreads if spread else self._tiles).get(key)
             inner = None if tile is None else tile[(0,) * len(planes)]
             yield key, inner, top[row], left[column], top[row + 1], left[column + 1]
 
@@ -162,7 +187,10 @@ class LiveRestoration(QObject):
                 key = self._wanted.pop(0)
             try:
                 if key not in self._tiles:
-                    self._tiles[key] = self._compute(key)
+                    mean, spread = self._compute_both(key)
+                    if spread is not None:
+                        self._spreads[key] = spread  # before its mean, which says that the tile is finished
+                    self._tiles[key] = mean
                     self._tile_done.emit()
             except Exception as error:  # said once to the user; the thread must not die silently
                 log.exception("tile %s", key)
@@ -172,8 +200,14 @@ class LiveRestoration(QObject):
                 return
 
     def _compute(self, key: Key) -> np.ndarray:
-        block = (*key, 0) if self.stack.rgb else key
-        return np.asarray(self._exact.blocks[block].compute(scheduler="synchronous"))
+        return self._compute_both(key)[0]
+
+    def _compute_both(self, key: Key) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return a restored tile, and the spread of its passes where there are several."""
+        mean = self._exact.blocks[(*key, 0) if self.stack.rgb else key]
+        if self._spread is None:
+            return np.asarray(mean.compute(scheduler="synchronous")), None
+        return dask.compute(mean, self._spread.blocks[key], scheduler="synchronous")
 
     def _draw_soon(self) -> None:
         if not self._timer.isActive():
@@ -202,14 +236,24 @@ class LiveRestoration(QObject):
 
     def finished(self) -> da.Array:
         """Return the whole restored image, lazily: tiles already shown are taken as they are, others computed."""
+        return self._finished(lambda key: self._tiles[key] if key in self._tiles else self._compute(key))
 
-        def tile(block_id: tuple[int, ...]) -> np.ndarray:
-            key = block_id[: self._y + 2]
-            known = self._tiles.get(key)
-            return self._compute(key) if known is None else known
+    def finished_with_spread(self) -> tuple[da.Array, da.Array]:
+        """Return the whole restored image and its spread, which computed together compute each tile once."""
+
+        def both(key: Key) -> Any:
+            known = (self._tiles[key], self._spreads[key]) if key in self._tiles else self._compute_both(key)
+            mean, spread = map(np.asarray, known)
+            return mean, spread[..., None] if self.stack.rgb else spread
+
+        return halves(self._finished(both), self.stack.rgb)
+
+    def _finished(self, tile: Callable[[Key], Any]) -> da.Array:
+        def block(block_id: tuple[int, ...]) -> Any:
+            return tile(block_id[: self._y + 2])
 
         return da.map_blocks(
-            tile, chunks=self._exact.chunks, dtype=self._exact.dtype, meta=self._exact._meta, name=False
+            block, chunks=self._exact.chunks, dtype=self._exact.dtype, meta=self._exact._meta, name=False
         )
 
 
@@ -220,10 +264,12 @@ class LivePart:
     plane afterwards, so a part must not be read before it is wanted whole.
     """
 
-    def __init__(self, live: LiveRestoration, factor: int, indices: Sequence[range | int]) -> None:
-        self._live, self._factor, self._indices = live, factor, indices
+    def __init__(
+        self, live: LiveRestoration, factor: int, indices: Sequence[range | int], spread: bool = False
+    ) -> None:
+        self._live, self._factor, self._indices, self._spread = live, factor, indices, spread
         self.shape = tuple(len(index) for index in indices if isinstance(index, range))
-        self.dtype = live.stack.data.dtype
+        self.dtype = np.dtype(np.float32) if spread else live.stack.data.dtype
         self.ndim = len(self.shape)
         self.size = int(np.prod(self.shape))
 
@@ -231,17 +277,20 @@ class LivePart:
         """Return a smaller part."""
         keys = iter((*key,) if isinstance(key, tuple) else (key,))
         smaller = [index if isinstance(index, int) else index[next(keys, slice(None))] for index in self._indices]
-        return LivePart(self._live, self._factor, smaller)
+        return LivePart(self._live, self._factor, smaller, self._spread)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return what is known of it now, and have the rest computed if it is (a part of) one plane."""
-        rgb = self._live.stack.rgb
+        rgb = self._live.stack.rgb and not self._spread
         *planes, rows, columns = self._indices[:-1] if rgb else self._indices
         lists = [[index] if isinstance(index, int) else index for index in planes]
         y, x = (range(i, i + 1) if isinstance(i, int) else range(min(i), max(i) + 1) for i in (rows, columns))
         one_plane = all(len(indices) == 1 for indices in lists)
         read = np.stack(
-            [self._live.region(plane, y, x, self._factor, want=one_plane) for plane in product(*lists)]
+            [
+                self._live.region(plane, y, x, self._factor, want=one_plane, spread=self._spread)
+                for plane in product(*lists)
+            ]
         ).reshape(*map(len, lists), len(y), len(x), *([self._live.stack.size("S")] if rgb else []))
         # What was read begins and ends with the part: only steps, dropped axes and single colours are left to do.
         left: list[Any] = [0 if isinstance(index, int) else slice(None) for index in planes]
@@ -260,5 +309,5 @@ class LiveImage(LivePart):
         return np.asarray(self.finished().compute(scheduler="synchronous"), dtype)
 
     def finished(self) -> da.Array:
-        """Return the whole restored image, lazily, see :meth:`LiveRestoration.finished`."""
-        return self._live.finished()
+        """Return the whole restored image, or its spread, lazily, see :meth:`LiveRestoration.finished`."""
+        return self._live.finished_with_spread()[1] if self._spread else self._live.finished()

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox
 
 from napari_cellrestore.card import ModelCard
+from napari_cellrestore.gui.models.news import NEWS
 from napari_cellrestore.model import list_models
 
 
@@ -17,6 +18,7 @@ class ModelChoice(QComboBox):
         self._task = task
         self._cards: dict[str, ModelCard] = {}
         self.refresh()
+        NEWS.changed.connect(self.refresh)
 
     @property
     def card(self) -> ModelCard | None:

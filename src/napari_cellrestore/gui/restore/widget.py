@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from threading import Event
@@ -13,6 +14,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -29,13 +31,16 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice
-from napari_cellrestore.gui.layers import layer_data, stack_from_layer
+from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.restore.domain_box import DomainBox
 from napari_cellrestore.gui.restore.live import LiveRestoration
 from napari_cellrestore.gui.restore.model_choice import ModelChoice
+from napari_cellrestore.gui.restore.result import result_layers
 from napari_cellrestore.gui.theme import warning_colour
 from napari_cellrestore.model import Model, load_model
-from napari_cellrestore.restore import Plan, plan_restoration, provenance
+from napari_cellrestore.restore import Plan, plan_restoration, write_with_spread
+from napari_cellrestore.spread import WAYS
 from napari_cellrestore.stack import ImageStack
 
 
@@ -47,6 +52,7 @@ class RestoreWidget(Panel):
         self._viewer = napari_viewer
         self._live: LiveRestoration | None = None
         self._result: Image | None = None
+        self._spread: Image | None = None  # of several passes
         self._decided: tuple[ImageStack, Model, Plan] | None = None
         self._build()
 
@@ -62,6 +68,7 @@ class RestoreWidget(Panel):
         self.model_choice.currentIndexChanged.connect(self._decide)
         for edit in (self.black_edit, self.white_edit):
             edit.editingFinished.connect(self._decide)
+        self.turned_check.toggled.connect(self._decide)
         self.apply_button.clicked.connect(self.apply)
         self.save_button.clicked.connect(self._ask_and_save)
         self.closed.connect(self._stop)
@@ -86,10 +93,17 @@ class RestoreWidget(Panel):
             edit.setToolTip(f"{tip}; left empty, it is known from the type of the pixels or taken from the image")
             levels.addWidget(edit)
         levels.insertWidget(1, QLabel("to"))
+        self.turned_check = QCheckBox("8 ways, 8 times slower")
+        self.turned_check.setToolTip(
+            "The image is restored turned and mirrored, eight times in all. The result is the mean; a second layer shows in "
+            "grey levels how far the eight differ: where the model is unsure."
+        )
+        self.domain = DomainBox()
         form = QFormLayout()
         form.addRow("Image", self.layer_choice)
         form.addRow("Model", self.model_choice)
         form.addRow("Grey levels", levels)
+        form.addRow("Turned", self.turned_check)
         buttons = QHBoxLayout()
         buttons.addWidget(self.apply_button)
         buttons.addWidget(self.save_button)
@@ -97,6 +111,7 @@ class RestoreWidget(Panel):
         layout = QVBoxLayout(content)
         layout.addLayout(form)
         layout.addWidget(about)
+        layout.addWidget(self.domain)
         layout.addWidget(self.plan_text)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
@@ -121,7 +136,7 @@ class RestoreWidget(Panel):
             self.about.setText(describe(card))
             try:
                 stack, model = stack_from_layer(layer), load_model(card.name)
-                plan = plan_restoration(stack, model, intensity=self._intensity())
+                plan = plan_restoration(stack, model, intensity=self._intensity(), turned=self.turned_check.isChecked())
                 self._decided = stack, model, plan
                 self.plan_text.setText(explain(plan, warning_colour(self._viewer)))
                 self.black_edit.setPlaceholderText(f"{plan.intensity[0]:g}")
@@ -130,6 +145,10 @@ class RestoreWidget(Panel):
                 self.plan_text.setText(escape(str(error)))
         elif card is None:
             self.plan_text.setText("No model for this task is installed: train one, or copy its folder; see the docs.")
+        if self._decided is None:
+            self.domain.clear()
+        else:
+            self.domain.ask(stack, model.card, plan)
         self.apply_button.setEnabled(self._decided is not None)
         self._show_progress()
 
@@ -153,23 +172,26 @@ class RestoreWidget(Panel):
         self._live = live = LiveRestoration(stack, model, plan)
         live.changed.connect(self._draw)
         live.failed.connect(show_error)
-        self._result = Image(live.levels, **_options(stack, source, provenance(stack, model.card, plan)))
-        # napari keeps the coarsest level of a 2-D pyramid once read; this one changes as tiles come in.
-        self._result._level_materializer = None
-        live.follow(self._result)
-        self._viewer.add_layer(self._result)
+        self._result, *spread = layers = result_layers(live, source)
+        self._spread = spread[0] if spread else None
+        for layer in layers:
+            self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = self._result
         self._poll.start()
         self._show_progress()
 
     def _draw(self) -> None:
-        if self._result is not None and self._live is not None:
-            self._result.refresh(extent=False, highlight=False, thumbnail=not self._live.pending)
+        for layer in (self._result, self._spread):
+            if layer is not None and self._live is not None:
+                layer.refresh(extent=False, highlight=False, thumbnail=not self._live.pending)
 
     def _drop_result(self) -> None:
         self._stop()
-        result, self._result, self._live = self._result, None, None
-        if result is not None and result in self._viewer.layers:
-            self._viewer.layers.remove(result)
+        layers = self._result, self._spread
+        self._result = self._spread = self._live = None
+        for layer in layers:
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
 
     def _stop(self) -> None:
         self._poll.stop()
@@ -180,6 +202,8 @@ class RestoreWidget(Panel):
         if self._result is not None and self._result not in self._viewer.layers:
             self._drop_result()
             self._show_progress()
+        elif self._spread is not None and self._spread not in self._viewer.layers:
+            self._spread = None  # the restored image goes on alone
 
     # --- saving --------------------------------------------------------------------------------------------
 
@@ -192,10 +216,17 @@ class RestoreWidget(Panel):
             self.save(Path(name))
 
     def save(self, path: Path) -> None:
-        """Write the whole restored image, in the background; tiles already shown are taken as they are."""
-        if self._result is None:
+        """Write the whole restored image, in the background; tiles already shown are taken as they are.
+
+        Of several passes the spread is written beside it.
+        """
+        if self._result is None or self._live is None:
             return
-        self._saving.start(_write, path, stack_from_layer(self._result))
+        stacks = [stack_from_layer(self._result)]
+        if self._spread is not None:
+            both = zip((self._result, self._spread), self._live.finished_with_spread(), strict=True)
+            stacks = [stack_from_layer(layer).replace(data=pixels) for layer, pixels in both]
+        self._saving.start(_write, path, stacks)
         self._show_progress()
 
     # --- telling -------------------------------------------------------------------------------------------
@@ -241,26 +272,22 @@ def explain(plan: Plan, colour: str) -> str:
     """Return a plan for a person, as rich text: what to mind in ``colour`` first."""
     minds = [f"<p style='color:{colour}'><b>Mind:</b> {escape(text)}.</p>" for text in plan.warnings]
     low, high = plan.intensity
+    tiles = "1 tile" if plan.n_tiles == 1 else f"{plan.n_tiles} tiles"
     does = (
         f"Grey levels {low:g} to {high:g} are the range of the model; the result is {plan.dtype} like the input. "
-        f"{plan.n_tiles} tiles of up to {max(plan.rows)} × {max(plan.columns)} px with a halo of {plan.halo_px} px, "
+        f"{tiles} of up to {max(plan.rows)} × {max(plan.columns)} px with a halo of {plan.halo_px} px, "
         f"by {plan.engine} on the {plan.device}, up to {plan.memory_bytes / 2**20:.0f} MiB each."
     )
+    if plan.passes > 1:
+        does += f" Each tile {plan.passes} times, {WAYS[plan.way]}: the result is the mean."
     return "".join([*minds, f"<p>{does}</p>"])
 
 
-def _options(stack: ImageStack, source: Image, made: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the restored layer: place and look of its source, origin of its own."""
-    ((_, options, _),) = layer_data(stack.replace(notes=(), provenance=made))
-    options |= {"name": f"{source.name} restored", "multiscale": True, "affine": source.affine}
-    options |= {"scale": source.scale, "translate": source.translate, "rotate": source.rotate, "units": source.units}
-    if not stack.rgb:
-        options |= {"contrast_limits": source.contrast_limits, "colormap": source.colormap}
-    return options
-
-
-def _write(_stop: Event, path: Path, stack: ImageStack) -> Any:
-    yield write_tiff(path, stack, overwrite=True)
+def _write(_stop: Event, path: Path, stacks: Sequence[ImageStack]) -> Iterator[Path]:
+    if len(stacks) == 1:
+        yield write_tiff(path, stacks[0], overwrite=True)
+    else:
+        yield write_with_spread(path, *stacks, overwrite=True)[0]
 
 
 def _text() -> QLabel:

@@ -1,0 +1,426 @@
+"""Is this an image of the kind that a model was trained on? Its colours, noise, pixels and defocus beside the card.
+
+A network is right about images like those it learned from. About others it says something all the same, and nothing in
+the result shows it. So each property that the model card states is compared, in units of what the training images had.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_cellrestore.card import ModelCard
+from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, middle_of, thinned
+from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.trust import estimate_noise
+
+if TYPE_CHECKING:
+    from napari_cellrestore.model import Model
+
+Array = np.ndarray
+#: Distance from focus in micrometres, alone or with its uncertainty; or why it is not known.
+Predicted = float | tuple[float, float] | str | None
+
+AS_TRAINED, OUTSIDE, UNKNOWN = "as trained", "outside", "unknown"
+#: A colour is outside from this many standard deviations of the training images.
+FAR = 3.0
+#: Noise is outside from this many times that of the training images.
+NOISIER = 2.5
+#: Pixels are as trained between these ratios of size.
+PIXEL_RATIOS = (0.8, 1.25)
+COLOURS = ("red", "green", "blue")
+NO_PREDICTION = "no model that predicts defocus is installed"
+#: Defocus is predicted for crops of this side, of at most so many, the ones with most structure.
+CROP_PX, CROPS = 128, 64
+#: Standard deviation, of a range from -1 to 1, below which a crop is flat: a quarter of a grey level of 255.
+FLAT = 0.002
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One property of an image beside what a model card says of it.
+
+    Attributes
+    ----------
+    what : str
+        Its name.
+    image, card : str
+        What the image has, and what the model was trained on, with units; "" where it is not known.
+    verdict : str
+        "as trained", "outside" or "unknown".
+    distance : float or None
+        How far it lies, in units of the card: standard deviations, or how many times what it was in training.
+    distance_said : str
+        The same in words.
+    said : str
+        What to mind, "" where there is nothing; why it is unknown.
+    minds : bool
+        Whether ``said`` is a warning.
+    """
+
+    what: str
+    image: str
+    card: str
+    verdict: str
+    distance: float | None = None
+    distance_said: str = ""
+    said: str = ""
+    minds: bool = False
+
+
+@dataclass(frozen=True)
+class Domain:
+    """How far an image lies from what a model knows: one :class:`Trait` a row."""
+
+    model: str
+    traits: tuple[Trait, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to mind, a sentence each."""
+        return tuple(trait.said for trait in self.traits if trait.minds)
+
+    @property
+    def verdict(self) -> str:
+        """Return "outside" if any trait is, "as trained" if all that are known are, else "unknown"."""
+        verdicts = {trait.verdict for trait in self.traits}
+        return next((one for one in (OUTSIDE, AS_TRAINED) if one in verdicts), UNKNOWN)
+
+    @property
+    def as_trained(self) -> tuple[str, ...]:
+        """Names of the properties that are as in training."""
+        return tuple(trait.what for trait in self.traits if trait.verdict == AS_TRAINED)
+
+    def table(self, *, doubts_only: bool = False) -> list[tuple[str, str, str, str]]:
+        """Return rows of words, the header first: property, this image, the model's training images, verdict."""
+        rows = [("", "this image", "trained on", "verdict")]
+        for one in self.traits:
+            if doubts_only and one.verdict == AS_TRAINED:
+                continue
+            why = f": {one.said}" if one.verdict == UNKNOWN and one.said else ""
+            far = f" ({one.distance_said})" if one.distance_said and one.verdict == OUTSIDE else ""
+            rows.append((one.what, one.image or "–", one.card or "–", one.verdict + (why or far)))
+        return rows
+
+
+def judge_domain(
+    image_or_stack: Any,
+    card: ModelCard,
+    *,
+    predicted_defocus_um: Predicted = None,
+    intensity: tuple[float, float] | None = None,
+) -> Domain:
+    """Return how far an image lies from what a model was trained on.
+
+    Parameters
+    ----------
+    image_or_stack : array or ImageStack
+        As in :func:`napari_cellrestore.restore.plan_restoration`; of lazy stacks the middle plane is looked at.
+    card : ModelCard
+    predicted_defocus_um : float, (float, float) or str, optional
+        Distance from focus, and its uncertainty, see :func:`predict_defocus_um`; or why it is not known.
+    intensity : (float, float), optional
+        Grey levels of black and full scale, as in a plan.
+
+    Examples
+    --------
+    >>> card = ModelCard(name="a", task="deblur", network="wiener", colour_mean=(180, 170, 175), colour_std=(15, 15, 15))
+    >>> domain = judge_domain(np.full((64, 64, 3), 100, np.uint8), card)
+    >>> domain.verdict, domain.traits[0].what, round(domain.traits[0].distance, 1)
+    ('outside', 'red', -5.3)
+    """
+    stack = as_stack(image_or_stack)
+    pixels = deciding_pixels(stack)
+    low, high, guessed = grey_range(stack, pixels, intensity)
+    return judge_pixels(stack, card, thinned(pixels, stack), (low, high), guessed, predicted_defocus_um)
+
+
+def judge_pixels(
+    stack: ImageStack,
+    card: ModelCard,
+    few: Array,
+    levels: tuple[float, float],
+    guessed: Sequence[str] = (),
+    defocus_um: Predicted = None,
+) -> Domain:
+    """Judge an image by a few of its pixels and its grey range, both known already; see :func:`judge_domain`."""
+    return Domain(
+        card.name,
+        (
+            *_colours(stack, card, few, levels),
+            _noise(stack, card, levels),
+            _pixel_size(stack, card),
+            _channels(stack),
+            _grey_levels(stack, card, levels, guessed),
+            _size(stack, card),
+            _defocus(card, defocus_um),
+        ),
+    )
+
+
+# --- the traits ------------------------------------------------------------------------------------------------
+
+
+def _scale(card: ModelCard, levels: tuple[float, float]) -> float:
+    """Return grey levels of the model for one of the image."""
+    return (card.input_range[1] - card.input_range[0]) / (levels[1] - levels[0])
+
+
+def _colours(stack: ImageStack, card: ModelCard, few: Array, levels: tuple[float, float]) -> list[Trait]:
+    """Return the mean of each colour in deviations ``z = (mean - card mean) / card deviation``."""
+    if not (card.colour_mean and card.colour_std):
+        return [Trait("colour", "", "", UNKNOWN, said="the card does not say")]
+    if not stack.rgb:
+        return [Trait("colour", "grey", "colour", UNKNOWN, said="a grey image has no colours to compare")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN image is said elsewhere
+        mean = np.nanmean(few[..., :3].reshape(-1, 3).astype(float), axis=0)
+    means = (mean - levels[0]) * _scale(card, levels) + card.input_range[0]
+    top = card.input_range[1]
+    traits = []
+    for name, value, known, spread in zip(COLOURS, means, card.colour_mean, card.colour_std, strict=False):
+        if not np.isfinite(value):
+            traits.append(Trait(name, "", f"{known:.0f} ± {spread:.0f}", UNKNOWN, said="no pixel is a number"))
+            continue
+        z = float((value - known) / spread)
+        far = abs(z) > FAR
+        said = (
+            f"{name} is {value:.0f} of {top:g} on average, training images {known:.0f} +- {spread:.0f} ({abs(z):.1f} "
+            "deviations away)"
+        )
+        traits.append(
+            Trait(
+                name,
+                f"{value:.0f} of {top:g}",
+                f"{known:.0f} ± {spread:.0f}",
+                OUTSIDE if far else AS_TRAINED,
+                z,
+                f"{abs(z):.1f} deviations away",
+                said if far else "",
+                far,
+            )
+        )
+    return _only_the_farthest_minds(traits)
+
+
+def _only_the_farthest_minds(traits: list[Trait]) -> list[Trait]:
+    """Return the traits with one warning for all colours: that of the one farthest away."""
+    farthest = max(traits, key=lambda trait: abs(trait.distance or 0))
+    return [replace(trait, minds=trait.minds and trait is farthest) for trait in traits]
+
+
+def _noise(stack: ImageStack, card: ModelCard, levels: tuple[float, float]) -> Trait:
+    """Return the noise as many times that of the training images, ``sqrt(gain x level + 1 / 12)``."""
+    gain = card.recipe.get("pairs", {}).get("noise_gain")
+    if not gain:
+        return Trait("noise", "", "", UNKNOWN, said="the card does not say")
+    middle = middle_of(stack)
+    if min(stack.yx_shape) < 32 or not np.isfinite(middle).all():
+        return Trait("noise", "", "", UNKNOWN, said="too few pixels that are numbers")
+    scale, top = _scale(card, levels), card.input_range[1]
+    level = (float(np.mean(middle[..., :3] if stack.rgb else middle)) - levels[0]) * scale
+    noise, known = estimate_noise(middle) * scale, float(np.sqrt(max(gain * level, 0) + 1 / 12))
+    noisier = noise > NOISIER * known
+    said = f"the noise is about {noise:.2g} grey levels of {top:g}, in training it was {known:.2g}: it may be taken for detail"
+    return Trait(
+        "noise",
+        f"{noise:.2g} grey levels",
+        f"{known:.2g} grey levels",
+        OUTSIDE if noisier else AS_TRAINED,
+        noise / known,
+        f"{noise / known:.1f} times as much",
+        said if noisier else "",
+        noisier,
+    )
+
+
+def _pixel_size(stack: ImageStack, card: ModelCard) -> Trait:
+    name, known, size = "pixel size", card.pixel_um, stack.pixel_um
+    if known is None:
+        return Trait(name, "" if size is None else f"{size:g} µm", "", UNKNOWN, said="the card does not say")
+    trained = f"{known:g} µm"
+    if size is None:
+        said = f"the pixel size is not known; the model was trained at {known:g} um per pixel"
+        return Trait(name, "", trained, UNKNOWN, said=said, minds=True)
+    ratio = size / known
+    if PIXEL_RATIOS[0] <= ratio <= PIXEL_RATIOS[1]:
+        return Trait(name, f"{size:g} µm", trained, AS_TRAINED, ratio)
+    said = f"pixels are {size:g} um, the model was trained at {known:g} um: resample the image by {ratio:.3g}"
+    return Trait(name, f"{size:g} µm", trained, OUTSIDE, ratio, f"{ratio:.3g} times as large", said, True)
+
+
+def _channels(stack: ImageStack) -> Trait:
+    if stack.rgb:
+        return Trait("channels", "colour", "colour", AS_TRAINED)
+    said = "the model knows colour images: the grey image is shown to it in all three colours, the mean is taken"
+    return Trait("channels", "grey", "colour", OUTSIDE, said=said, minds=True)
+
+
+def _grey_levels(stack: ImageStack, card: ModelCard, levels: tuple[float, float], guessed: Sequence[str]) -> Trait:
+    """Return black and full scale; what had to be guessed is said by the plan."""
+    image = f"{stack.data.dtype}, {levels[0]:g} to {levels[1]:g}"
+    known = f"{card.input_range[0]:g} to {card.input_range[1]:g}"
+    if guessed:
+        return Trait("grey levels", image, known, UNKNOWN, said="the full scale is taken from the image")
+    return Trait("grey levels", image, known, AS_TRAINED)
+
+
+def _size(stack: ImageStack, card: ModelCard) -> Trait:
+    rows, columns = stack.yx_shape
+    least = 2 * card.stride
+    image, known = f"{rows} × {columns} px", f"{least} px and more"
+    if min(rows, columns) >= least:
+        return Trait("size", image, known, AS_TRAINED)
+    said = (
+        f"the image is {rows} x {columns} px, the network sees {least} px and more: mirrored borders fill "
+        "the rest, so take the result for a guess"
+    )
+    return Trait("size", image, known, OUTSIDE, said=said, minds=True)
+
+
+def _defocus(card: ModelCard, defocus_um: Predicted) -> Trait:
+    """Return the distance from focus; how far it lies beyond the card's, in units of its own uncertainty."""
+    name = "defocus"
+    most = None if card.defocus_um is None else max(map(abs, card.defocus_um))
+    known = "" if most is None else f"up to {most:g} µm"
+    if defocus_um is None or isinstance(defocus_um, str):
+        return Trait(name, "", known, UNKNOWN, said=defocus_um or "it was not predicted")
+    um, spread = defocus_um if isinstance(defocus_um, tuple) else (defocus_um, 0.0)
+    image = f"about {abs(um):.2g} µm" + (f" ± {spread:.1g}" if spread else "")
+    if most is None:
+        return Trait(name, image, "", UNKNOWN, said="the card does not say")
+    beyond = abs(um) - most
+    distance = beyond / spread if spread else None
+    if beyond <= 0:
+        return Trait(name, image, known, AS_TRAINED, distance)
+    said = (
+        f"the image seems to be about {abs(um):.2g} um out of focus, the model was trained up to {most:g} um: what it shows "
+        "beyond that is a guess"
+    )
+    return Trait(name, image, known, OUTSIDE, distance, f"{beyond:.2g} µm beyond", said, True)
+
+
+# --- defocus of a single image -----------------------------------------------------------------------------------
+
+
+def predict_defocus_um(
+    image: Any, model: Model, *, intensity: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Return how far a single image is from focus, and how unsure that is, in micrometres.
+
+    The network gives a score for each focus level of ``model.card.levels_um``. Of each crop of 128 px that holds structure
+    the distance is the mean of the levels, weighed by the softmax of the scores; the result is the median over crops and
+    1.4826 times their median absolute deviation, or of one crop the standard deviation of its levels.
+
+    Parameters
+    ----------
+    image : (Y, X[, C]) array or ImageStack of one plane
+    model : Model
+        Of task "distance"; its network maps (N, C, Y, X) in -1..1 to (N, levels).
+    intensity : (float, float), optional
+        Black and full scale, as in a plan.
+
+    Raises
+    ------
+    ValueError
+        A model of another task, a card without levels, or an image with no structure or too small.
+    """
+    levels_um = _levels_um(model)
+    stack = as_stack(image)
+    if stack.n_planes != 1:
+        raise ValueError(f"defocus is predicted for one plane, this stack has {stack.n_planes}: select one")
+    plane = np.asarray(stack.data).reshape(stack.yx_shape + ((stack.size("S"),) if stack.rgb else ()))
+    low, high, _ = grey_range(stack, plane, intensity)
+    colour = plane[..., :3] if stack.rgb else np.repeat(plane[..., None], model.card.in_channels, axis=-1)
+    scaled = (colour.astype(np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - 1
+    chances = _chances(model, _crops(scaled), len(levels_um))
+    of_crops = chances @ levels_um
+    um = float(np.median(of_crops))
+    if len(of_crops) == 1:
+        return um, float(np.sqrt(chances[0] @ (levels_um - um) ** 2))
+    return um, float(1.4826 * np.median(np.abs(of_crops - um)))
+
+
+def _levels_um(model: Model) -> Array:
+    card = model.card
+    levels_um = np.asarray(card.levels_um, float)
+    if card.task != "distance":
+        raise ValueError(f"model {card.name!r} does {card.task}: give one of task 'distance' to predict defocus")
+    if not levels_um.size:
+        raise ValueError(f"model {card.name!r}: its card does not say which focus levels it tells apart (levels_um)")
+    return levels_um
+
+
+def _crops(image: Array) -> list[Array]:
+    """Return the crops of an image (Y, X, C) that hold structure, those with most of it first."""
+    if not np.isfinite(image).all():
+        raise ValueError("the image has pixels that are NaN or infinite: mend or crop it to predict its defocus")
+    side = min(CROP_PX, *image.shape[:2])
+    if side < 32:
+        raise ValueError(
+            f"the image is {image.shape[0]} x {image.shape[1]} px: 32 px a side are needed to predict defocus"
+        )
+    corners = [
+        (y, x) for y in range(0, image.shape[0] - side + 1, side) for x in range(0, image.shape[1] - side + 1, side)
+    ]
+    crops = [image[y : y + side, x : x + side] for y, x in corners]
+    strength = np.array([ndimage.gaussian_filter(crop.mean(axis=-1), 2.0).std() for crop in crops])
+    noise = estimate_noise(image) / np.sqrt(16 * np.pi)  # what a Gaussian of 2 px leaves of it
+    least = max(3 * noise, FLAT)
+    kept = np.flatnonzero((strength > least) & (strength > 0.5 * np.percentile(strength, 90)))
+    if not len(kept):
+        raise ValueError("the image holds nothing but background: its defocus cannot be predicted")
+    return [crops[place] for place in kept[np.argsort(-strength[kept])][:CROPS]]
+
+
+def _chances(model: Model, crops: Sequence[Array], levels: int) -> Array:
+    """Return the probability of each level for each crop, one crop at a time."""
+    import torch
+
+    chances = []
+    with torch.inference_mode():
+        for crop in crops:
+            tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(crop, -1, 0)[None]))
+            chances.append(torch.softmax(model.network(tensor)[0].double(), dim=-1).numpy())
+    found = np.stack(chances)
+    if found.shape[1:] != (levels,):
+        raise ValueError(
+            f"model {model.card.name!r} gives scores of shape {found.shape[1:]} for {levels} focus levels: its card and its "
+            "network do not belong together"
+        )
+    return found
+
+
+def predicted_defocus_um(
+    stack: ImageStack, *, intensity: tuple[float, float] | None = None
+) -> tuple[float, float] | str:
+    """Return what the installed model predicts of the first, the middle and the last plane, or why it cannot.
+
+    Of the three it is the plane farthest from focus: a stack is restored as a whole. To be given to :func:`judge_domain`.
+    """
+    model = defocus_model()
+    if model is None:
+        return NO_PREDICTION
+    shape = stack.data.shape[: len(stack.plane_axes)]
+    axes = f"YX{'S' if stack.rgb else ''}"
+    found = []
+    for number in sorted({0, stack.n_planes // 2, stack.n_planes - 1}):
+        plane = stack.data[np.unravel_index(number, shape) if shape else ()]
+        try:
+            found.append(predict_defocus_um(ImageStack(plane, axes), model, intensity=intensity))
+        except ValueError as error:
+            return str(error)
+    return max(found)
+
+
+def defocus_model() -> Model | None:
+    """Return the first model in the list that predicts defocus, None where there is none."""
+    from napari_cellrestore.model import list_models, load_model
+
+    card = next((card for card in list_models() if card.task == "distance" and card.levels_um), None)
+    return None if card is None else load_model(card.name)

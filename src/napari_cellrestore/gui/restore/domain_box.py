@@ -1,0 +1,96 @@
+"""Does the model know such an image? Each property of it beside what the model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from threading import Event
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_cellrestore.card import ModelCard
+from napari_cellrestore.domain import AS_TRAINED, OUTSIDE, UNKNOWN, Domain, judge_domain, predicted_defocus_um
+from napari_cellrestore.gui.background import Background
+from napari_cellrestore.restore import Plan
+from napari_cellrestore.stack import ImageStack
+
+SIGNS = {AS_TRAINED: "✓", OUTSIDE: "!", UNKNOWN: "?"}
+ASKING = "being predicted…"
+
+
+class DomainBox(QWidget):
+    """A verdict that opens to a list; the defocus is predicted in the background."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = QToolButton(checkable=True, toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.text = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText, visible=False)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.head.toggled.connect(self._open)
+        self._open(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.head)
+        layout.addWidget(self.text)
+        self._asked: tuple[ImageStack, ModelCard, Plan] | None = None
+        self.domain: Domain | None = None
+        self.predicting = Background(self)
+        self.predicting.came.connect(self._show)
+        self.predicting.failed.connect(self._show)
+
+    def _open(self, opened: bool) -> None:
+        self.head.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self.text.setVisible(opened)
+
+    def ask(self, stack: ImageStack, card: ModelCard, plan: Plan) -> None:
+        """Show what is known at once, and the defocus when it is predicted."""
+        self.setVisible(True)
+        self._asked = stack, card, plan
+        self._show(ASKING)
+        self.predicting.start(_predicted, stack, plan)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.predicting.stop()
+        self._asked = self.domain = None
+        self.setVisible(False)
+
+    def _show(self, defocus: tuple[float, float] | str) -> None:
+        if self._asked is None:
+            return
+        stack, card, plan = self._asked
+        self.domain = judge_domain(stack, card, predicted_defocus_um=defocus, intensity=plan.intensity)
+        self.text.setText(domain_said(self.domain))
+        self.head.setText(f"Does the model know this? {headline(self.domain)}")
+        self.head.setToolTip(self.head.text())
+
+
+def _predicted(_stop: Event, stack: ImageStack, plan: Plan) -> Iterator[tuple[float, float] | str]:
+    yield predicted_defocus_um(stack, intensity=plan.intensity)
+
+
+def headline(domain: Domain) -> str:
+    """Return the verdict in a few words."""
+    outside = [trait.what for trait in domain.traits if trait.verdict == OUTSIDE]
+    if outside:
+        return "No: " + ", ".join(outside)
+    return "Yes" if domain.verdict == AS_TRAINED else "Not known"
+
+
+def domain_said(domain: Domain) -> str:
+    """Return a line for each property as rich text, which a narrow dock can break."""
+    lines = []
+    for trait in domain.traits:
+        what = f"{SIGNS[trait.verdict]} <b>{escape(trait.what)}</b>"
+        said = [escape(trait.image)] if trait.image else []
+        if trait.verdict == OUTSIDE and trait.distance_said:
+            said.append(f"{escape(trait.distance_said)}")
+        if trait.verdict == UNKNOWN and trait.said:
+            said.append(escape(trait.said))
+        if trait.card and not (trait.verdict == UNKNOWN and trait.minds):  # a warning names both numbers already
+            said.append(f"trained on {escape(trait.card)}")
+        lines.append(f"{what} {'; '.join(said)}")
+    signs = " &nbsp; ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
+    return f"<p>{'<br>'.join(lines)}</p><p>{signs}</p>"
