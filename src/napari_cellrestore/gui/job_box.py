@@ -34,6 +34,8 @@ class JobBox(QWidget):
 
     #: Milliseconds between two looks at what came.
     LOOK_EVERY_MS = 100
+    #: What has come is taken for so long at a look; the rest waits for the next.
+    MOMENT_S = 0.03
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -101,9 +103,9 @@ class JobBox(QWidget):
         self.time_left.setVisible(running)
 
     def _look(self) -> None:
-        """Take what has come since the last look."""
-        job = self._job
-        while job is not None and self._job is job:
+        """Take what has come since the last look, for a moment at most: the window must not wait for a fast job."""
+        job, until = self._job, time.monotonic() + self.MOMENT_S
+        while job is not None and self._job is job and time.monotonic() < until:
             try:
                 said = self._said.get_nowait()
             except Empty:
