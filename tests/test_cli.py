@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -23,8 +24,9 @@ from napari_cellrestore.leds import LedTable
 from napari_cellrestore.metrics import METRICS, fpw_map
 from napari_cellrestore.model import load_model, save_model
 from napari_cellrestore.networks import create_network
-from napari_cellrestore.restore import plan_restoration, restore
+from napari_cellrestore.restore import plan_restoration, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.trust.asking import judge_made, maker_of
 
 Z_UM = (0.0, 0.2, 0.4, 0.6, 0.8)
 
@@ -119,7 +121,8 @@ def python(*arguments, **options):
 
 
 def test_the_table_lists_the_subcommands_that_exist():
-    modules = {path.stem for path in Path(cli.__file__).parent.glob("[!_]*.py")}
+    home = Path(cli.__file__).parent
+    modules = {path.stem for path in home.glob("[!_]*.py")} | {path.parent.name for path in home.glob("*/__init__.py")}
     assert {command.split()[-1] for command in COMMANDS} == modules
 
 
@@ -435,9 +438,31 @@ def test_restore_dry_run_only_says_the_plan(smear_file, tmp_path, say):
     arguments = ("restore", smear_file, "--model", "tiny", "--out", tmp_path / "out", "--dry-run")
     status, out, _ = say(*arguments, "--engine", "torch")
     assert status == 0
-    assert [line.split()[0] for line in out] == "from to model image intensity tiles engine memory".split()
+    plan, table = out[: out.index("")], out[out.index("") + 1 :]
+    assert [line.split()[0] for line in plan] == "from to model image intensity tiles engine memory".split()
+    assert table[0] == "Is this image what the model knows?"
+    assert any(line.startswith("defocus") and "no model that predicts defocus" in line for line in table)
+    domain = json.loads(say(*arguments, "--json")[1][1])
+    assert [trait["what"] for trait in domain["traits"]][-3:] == ["grey levels", "size", "defocus"]
     assert len(json.loads(say(*arguments, "--json")[1][0])["plan"]["weights_sha256"]) == 64
     assert not (tmp_path / "out").exists()
+
+
+def test_restore_turned_writes_mean_and_spread(smear_file, tmp_path, say):
+    out = tmp_path / "out.ome.tif"
+    arguments = ("restore", smear_file, "--model", "tiny", "--turned", "--out", out)
+    status, said, _ = say(*arguments, "--json")
+    plan, *tiles, written = map(json.loads, said)
+    assert (status, plan["plan"]["way"], plan["plan"]["passes"]) == (0, "turned", 8)
+    assert tiles[-1]["done"] == tiles[-1]["of"] == 1
+    assert written["files"] == [str(out), str(tmp_path / "out_unsure.ome.tif")]
+    source = open_stack(smear_file)
+    expected = restore_with_spread(source, "tiny", plan_restoration(source, "tiny", turned=True))
+    np.testing.assert_array_equal(open_stack(out).data, expected[0])
+    np.testing.assert_array_equal(open_stack(tmp_path / "out_unsure.ome.tif").data, expected[1])
+    out.unlink()
+    assert refused(say(*arguments), "out_unsure.ome.tif exists already", "--overwrite")
+    assert not out.exists()
 
 
 def test_restore_loses_no_file(smear_file, focus_file, tmp_path, say):
@@ -577,9 +602,42 @@ def test_compare_says_how_far_a_restoration_can_be_trusted(tmp_path, rng, say):
     classes = open_stack(tmp_path / "maps" / "wrong_trust.ome.tif")
     assert classes.pixel_um == 0.1
     assert np.mean(np.asarray(classes.data)[44:56, 44:56] == 3) > 0.9
-    assert any(line.startswith("contradicts: Blurred again") for line in out)
+    assert any(line.startswith("3 contradicts: Blurred again") for line in out)
     said = json.loads(say("compare", *paths[:2], "--trust", "--json")[1][0])
     assert said["trust"][0]["contradicts"] == pytest.approx(right[2] / 100, abs=1e-4)
+
+
+def test_compare_asks_the_model_where_it_is_unsure(tmp_path, smear_file, say, monkeypatch):
+    restored, other = tmp_path / "restored.ome.tif", tmp_path / "other.ome.tif"
+    assert say("restore", smear_file, "--model", "tiny", "--out", restored)[0] == 0
+    made = open_stack(restored)
+    write_tiff(other, made.replace(provenance=dict(made.provenance) | {"model": "gone", "weights_sha256": "1"}))
+    judged = []
+
+    def counted(*arguments):
+        judged.append(arguments)
+        return judge_made(*arguments)
+
+    monkeypatch.setattr("napari_cellrestore.trust.asking.judge_made", counted)
+    arguments = ("compare", smear_file, restored, "--trust", "--model", "tiny")
+    status, out, err = say(*arguments, "--maps", tmp_path / "maps")
+    assert status == 0
+    assert len(judged) == 1  # also for the map
+    header = next(line for line in out if line.startswith("% of pixels"))
+    assert header.split("  ")[-2:] == ["model unsure", "contradicts"]
+    assert any(line.startswith("2 model unsure: Asked again") for line in out)
+    assert "Is this image what the model knows?" in out
+    source = np.asarray(open_stack(smear_file).data)
+    trust = judge_made(source, np.asarray(made.data), maker_of(made.provenance))
+    np.testing.assert_array_equal(open_stack(tmp_path / "maps" / "restored_trust.ome.tif").data, trust.classes)
+    image, domain = map(json.loads, say(*arguments, "--json")[1])
+    assert image["trust"][0] == pytest.approx(trust.shares)
+    assert domain["domain"]["model"] == "tiny"
+    status, _, err = say("compare", smear_file, other, "--trust", "--model", "tiny")
+    assert status == 0
+    assert err == ["Mind: trust is left out: the model 'gone' that made it is not in the list of models any more"]
+    assert refused(say("compare", smear_file, restored, "--model", "tiny"), "give --trust too")
+    assert refused(say("compare", smear_file, restored, "--trust", "--model", "polish"), "no model 'polish'")
 
 
 def test_compare_writes_maps_with_their_calibration(images, tmp_path, say):
@@ -689,9 +747,10 @@ def test_models_says_which_are_damaged(home, tmp_path, monkeypatch, say):
     status, out, err = say("models")
     assert status == 0
     assert any(str(tmp_path / "good") in line for line in out)
+    assert [line.split()[:2] for line in out[-2:]] == [["cardless", "damaged"], ["weightless", "damaged"]]
     assert len(err) == 2
     assert f"{tmp_path / 'cardless' / 'card.json'}: the card is not JSON" in err[0]
-    assert "has no weights.safetensors" in err[1]
+    assert "weights.safetensors: the weights cannot be read" in err[1]
 
 
 def test_models_shows_a_card(damaged, home, say):
@@ -709,8 +768,51 @@ def test_models_shows_a_card(damaged, home, say):
     ]
     assert out[-1] == "- anything"
     assert json.loads(say("models", home / "tiny", "--json")[1][0])["limits"] == ["anything"]
+    assert say("models", "show", "tiny")[1] == out
     assert refused(say("models", damaged), "weights.safetensors: hash")
     assert refused(say("models", "polish"), "no model 'polish'")
+
+
+def test_models_are_sent_and_put_in_order(home, tmp_path, monkeypatch, say):
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
+    status, out, _ = say("models", "export", home / "tiny", tmp_path)
+    path = tmp_path / "tiny.cellrestore.zip"
+    assert (status, out[0]) == (0, str(path))
+    assert out[1] == f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    status, out, _ = say("models", "import", path, "--name", "small one")
+    assert status == 0
+    assert out[0].startswith("small one (")
+    assert json.loads(say("models", "import", path, "--json")[1][0])["name"] == "tiny"
+    assert refused(say("models", "import", path), "there is a model 'tiny' already", "such as 'tiny 2'")
+    assert say("models", "rename", "tiny", "other")[1] == ["tiny is called other now"]
+    assert refused(say("models", "delete", "other"), "nobody to ask here: add --yes")
+    assert say("models", "delete", "other", "--yes")[1] == ["other is deleted"]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["small one"]
+
+
+def test_models_delete_asks(home, tmp_path, monkeypatch, say):
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path))
+    shutil.copytree(home / "tiny", tmp_path / "tiny")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for answer, status, left in (("n", 1, True), ("", 1, True), ("y", 0, False)):
+        monkeypatch.setattr("builtins.input", lambda _question, answer=answer: answer)
+        assert say("models", "delete", "tiny")[0] == status
+        assert (tmp_path / "tiny").exists() == left
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("rename", "tiny"), "rename tiny: give cellrestore models rename NAME NEW"),
+        (("export", "tiny"), "give cellrestore models export NAME PATH"),
+        (("tiny", "other"), "'tiny' is nothing to do: use list, show, rename"),
+        (("list", "--yes"), "--yes is for delete, not for list"),
+        (("show", "tiny", "--name", "x"), "--name is for import, not for show"),
+        (("delete", "deblur-fast", "--yes"), "is bundled with the program"),
+    ],
+)
+def test_models_says_what_is_missing(say, words, message):
+    assert refused(say("models", *words), message)
 
 
 # --- report ----------------------------------------------------------------------------------------------------

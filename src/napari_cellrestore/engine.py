@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_cellrestore.model import Model
+from napari_cellrestore.networks import stride_of
 from napari_cellrestore.tiling import round_up
 
 Array = np.ndarray
@@ -70,7 +71,8 @@ def openvino_run(network: nn.Module, in_channels: int) -> Callable[[Array], Arra
     """Run by OpenVINO on the processor, float32, image sizes free."""
     import openvino
 
-    example = torch.zeros(1, in_channels, 64, 64)
+    side = round_up(64, stride_of(network))
+    example = torch.zeros(1, in_channels, side, side)
     with warnings.catch_warnings():
         # torch announces the end of tracing; what follows it, torch.export, OpenVINO reads with more warnings and slower.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.gui.choice import Connections
+from napari_cellrestore.gui.models.news import NEWS
 from napari_cellrestore.gui.theme import check_box_style
 from napari_cellrestore.model import list_models
 
@@ -38,6 +39,7 @@ class ModelChecks(QListWidget):
         self._restyle()
         self.itemChanged.connect(lambda _item: self.changed.emit())
         Connections(self).connect(viewer.events.theme, self._restyle)
+        NEWS.changed.connect(self.refresh)
 
     @property
     def checked(self) -> list[ModelCard]:
