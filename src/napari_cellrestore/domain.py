@@ -406,6 +406,8 @@ def predicted_defocus_um(
     model = defocus_model()
     if model is None:
         return NO_PREDICTION
+    if not stack.rgb and model.card.in_channels > 1:
+        return f"the model that predicts defocus ({model.card.name}) knows colour images only"
     shape = stack.data.shape[: len(stack.plane_axes)]
     axes = f"YX{'S' if stack.rgb else ''}"
     found = []

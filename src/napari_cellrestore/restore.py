@@ -435,6 +435,8 @@ def _loaded(model: Models) -> list[Model]:
 def _colours(stack: ImageStack, card: ModelCard) -> str:
     if stack.data.dtype.kind not in "iuf":
         raise TypeError(f"image is {stack.data.dtype}: grey levels must be integers or floating point")
+    if card.task == "distance":
+        raise ValueError(f"model {card.name!r} tells the distance from focus and makes no image: choose another model")
     channels = (card.in_channels, card.out_channels)
     if channels not in ((1, 1), (3, 3)):
         raise ValueError(
