@@ -1,4 +1,4 @@
-"""Write the tables of the bundled models, from their cards, into README.md and docs/models.md.
+"""Write the tables of the bundled models, from their cards, into README.md and docs/models.md, and that of recipes.
 
 Run: python docs/make_model_table.py           writes them
      python docs/make_model_table.py --check   only says whether they are up to date
@@ -16,10 +16,11 @@ os.environ["CELLRESTORE_MODELS"] = os.devnull  # the bundled models only, not th
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model import list_models
+from napari_cellrestore.recipe import RECIPES
 
 DOCS = Path(__file__).parent
-START = "<!-- model table: written by docs/make_model_table.py -->"
-END = "<!-- end of model table -->"
+START = "<!-- table: written by docs/make_model_table.py -->"
+END = "<!-- end of table -->"
 #: Columns of measured numbers: what a card calls them, by MSE and by FPW, and what they are.
 COLUMNS = {
     "left": (
@@ -60,7 +61,8 @@ def rows(card: ModelCard, columns: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield what was measured of a model; one row that says so where nothing was."""
     for said in card.held_out:
         cells = (pair(said, COLUMNS[name][0]) for name in columns)
-        yield [f"`{card.name}`", f"{said['number']} of {said['images']}", *cells]
+        if "error_um" not in said:
+            yield [f"`{card.name}`", f"{said['number']} of {said['images']}", *cells]
     if not card.held_out:
         yield [f"`{card.name}`", "not measured", *("–" for _ in columns)]
 
@@ -87,7 +89,8 @@ def long(cards: Sequence[ModelCard]) -> str:
         blocks += [f"### {card.name}", f"{card.summary}.", markdown([("", ""), *facts(card)])]
         blocks += ["\n".join(f"- {limit}" for limit in card.limits)] if card.limits else []
         for said in card.held_out:
-            blocks += [f"Means over {said['number']} held-out images of {said['images']}:", by_level(said["by_level"])]
+            table = by_distance(said) if "error_um" in said else by_level(said["by_level"])
+            blocks += [f"Means over {said['number']} held-out images of {said['images']}:", table]
     return "\n\n".join(blocks)
 
 
@@ -117,6 +120,21 @@ def by_level(tables: Sequence[dict[str, Any]]) -> str:
     return markdown([header, *lines])
 
 
+def by_distance(said: dict[str, Any]) -> str:
+    """Return the error of the predicted distance from focus at each distance."""
+    header = ["distance from focus, µm", *(f"{level:g}" for level in said["levels_um"])]
+    lines = [
+        [name, *(f"{value:{sign}.2f}" for value in said[f"{key}_by_level_um"])]
+        for name, key, sign in (("mean error, µm", "error", ""), ("mean of predicted less true, µm", "bias", "+"))
+    ]
+    return markdown([header, *lines])
+
+
+def recipes() -> str:
+    """Return a row for each named recipe."""
+    return markdown([("recipe", "network", "is"), *((f"`{r.name}`", r.network, r.summary) for r in RECIPES.values())])
+
+
 def score(value: float | str | None) -> str:
     """Return a score as the card has it: a number, a word for infinity, None for none."""
     return "–" if value is None else f"{float(value):.4g}"
@@ -144,13 +162,14 @@ def main(check: bool) -> int:
     for path, table in (
         (DOCS.parent / "README.md", short(cards, "docs/compare.md")),
         (DOCS / "models.md", long(cards)),
+        (DOCS / "training.md", recipes()),
     ):
         old = path.read_text(encoding="utf-8")
         new = replaced(old, table, path.name)
         if new == old:
             continue
         if check:
-            print(f"{path.name}: the table is not that of the models; run docs/make_model_table.py")
+            print(f"{path.name}: the table is not up to date; run docs/make_model_table.py")
             status = 1
         else:
             path.write_text(new, encoding="utf-8", newline="\n")

@@ -270,7 +270,10 @@ def test_a_kernel_is_kept_as_a_model(psf):
     assert "model my blur saved in" in said
     assert load_model("my blur").card.data == "kernel of sharp.tif, blurred.tif"
     status, _, wrong = psf("sharp.tif", "blurred.tif", "--save-model", "my blur")
-    assert (status, wrong) == (2, "cellrestore psf: there is a model 'my blur' already; give another name, such as 'my blur 2'\n")
+    assert (status, wrong) == (
+        2,
+        "cellrestore psf: there is a model 'my blur' already; give another name, such as 'my blur 2'\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -199,11 +199,10 @@ def _by_pair(model: Model, recipe: Recipe, images: TrainingImages, say: Say) -> 
 def _pair_scores(model: Model, crop: Crop) -> list[float]:
     low, high = model.card.input_range
     before = crop.input[..., : crop.target.shape[-1]]  # of several planes the first
-    output = to_grey_levels(model.network(to_tensor([crop.input], (low, high))), (low, high))
+    after = np.clip(to_grey_levels(model.network(to_tensor([crop.input], (low, high))), (low, high)), low, high)
+    target, before, after = (image[..., 0] if image.shape[-1] == 1 else image for image in (crop.target, before, after))
     return [
-        measure(crop.target, image.astype(np.float32), data_range=high - low)
-        for image in (before, np.clip(output, low, high))
-        for measure in _PAIR_METRICS.values()
+        measure(target, image, data_range=high - low) for image in (before, after) for measure in _PAIR_METRICS.values()
     ]
 
 

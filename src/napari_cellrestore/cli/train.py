@@ -112,7 +112,6 @@ def _train(options: argparse.Namespace, recipe: Recipe, images: TrainingImages) 
 
     from napari_cellrestore.train import train
 
-    bar = tqdm(total=recipe.steps, unit="step", disable=options.json, mininterval=1)
     events = train(
         recipe,
         images.pairs,
@@ -122,21 +121,14 @@ def _train(options: argparse.Namespace, recipe: Recipe, images: TrainingImages) 
         tensorboard=options.tensorboard,
     )
     event = None
-    for event in events:
-        bar.update(event.step - bar.n)
-        bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in event.losses.items()), refresh=False)
-        if options.json:
-            checked = {} if event.validation is None else {"validation": event.validation}
-            print_json(
-                {
-                    "step": event.step,
-                    "of": event.steps,
-                    **event.losses,
-                    **checked,
-                    "left_s": round(event.seconds_left, 1),
-                }
-            )
-    bar.close()
+    with tqdm(total=recipe.steps, unit="step", disable=options.json, mininterval=1) as bar:
+        for event in events:
+            bar.update(event.step - bar.n)
+            bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in event.losses.items()), refresh=False)
+            if options.json:
+                checked = {} if event.validation is None else {"validation": event.validation}
+                left_s = round(event.seconds_left, 1)
+                print_json({"step": event.step, "of": event.steps, **event.losses, **checked, "left_s": left_s})
     if event is None:  # resumed at its end
         return True
     say_or_json(
