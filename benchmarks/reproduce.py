@@ -28,7 +28,7 @@ from napari_cellrestore.schemes.batch import to_grey_levels, to_tensor
 from napari_cellrestore.simulate import defocus_planes
 from napari_cellrestore.train import train, trained_network
 from napari_cellrestore.train.checkpoint import Checkpoint
-from napari_cellrestore.train.loop import Learner
+from napari_cellrestore.train.learner import Learner
 
 PAGE = Path(__file__).parent.parent / "docs" / "reproduction.md"
 TEST_IMAGES = 8

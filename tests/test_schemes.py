@@ -11,7 +11,7 @@ from napari_cellrestore.schemes import Batch, Cycle, Levels, Paired, create_sche
 from napari_cellrestore.schemes.batch import to_grey_levels, to_tensor
 from napari_cellrestore.schemes.critic import Critic
 from napari_cellrestore.schemes.levels import shares_of_levels
-from napari_cellrestore.train.loop import Learner
+from napari_cellrestore.train.learner import Learner
 
 TINY = {"filters": 4, "blocks": 4, "norm": "none", "dropout": 0.0}
 

@@ -15,8 +15,8 @@ from napari_cellrestore.optimiser import Optimiser
 from napari_cellrestore.pairs import Crop
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import estimate, train, trained_network
-from napari_cellrestore.train.checkpoint import Standing
 from napari_cellrestore.train.rate import rate_at
+from napari_cellrestore.train.standing import Standing
 
 
 def recipe(**changes):

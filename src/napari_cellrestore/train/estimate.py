@@ -11,7 +11,7 @@ from napari_cellrestore.pairs import Pairs
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.schemes import create_scheme
 from napari_cellrestore.train.batches import Batches
-from napari_cellrestore.train.loop import Learner
+from napari_cellrestore.train.learner import Learner
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from napari_cellrestore.optimiser import Optimiser
 from napari_cellrestore.pairs import Pairs
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.schemes import Batch, Scheme, create_scheme
 from napari_cellrestore.schemes.batch import to_grey_levels
 from napari_cellrestore.train.batches import Batches
-from napari_cellrestore.train.checkpoint import Checkpoint, Standing
+from napari_cellrestore.train.checkpoint import Checkpoint
+from napari_cellrestore.train.learner import Learner
 from napari_cellrestore.train.log import LossLog, write_sample
 from napari_cellrestore.train.rate import rate_at
+from napari_cellrestore.train.standing import Standing
 
 Preview = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -130,74 +130,6 @@ def train(
             )
             if paused or standing.without_gain >= (recipe.patience or recipe.steps):
                 return
-
-
-class Learner:
-    """The networks of a scheme with their optimisers and what is kept of the generators."""
-
-    def __init__(self, scheme: Scheme, device: str) -> None:
-        self.scheme = scheme
-        recipe = scheme.recipe
-        critic_rate = recipe.discriminator.learning_rate if recipe.discriminator else None
-        self.optimisers = {
-            **{name: Optimiser(network, recipe) for name, network in scheme.generators.items()},
-            **{name: Optimiser(critic, recipe, critic_rate) for name, critic in scheme.critics.items()},
-        }
-        #: Moving average of the generators' weights.
-        self.average = deepcopy(scheme.generators).eval().requires_grad_(False)
-        #: The average that did best on the images of validation, where the recipe asks for it.
-        self.best = deepcopy(self.average) if recipe.patience else None
-        self._device = torch.device(device).type
-
-    def step(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
-        """Learn from one batch and return the losses."""
-        scheme, settings = self.scheme, self.scheme.recipe.discriminator
-        generators_learn = settings is None or step % settings.generator_every == settings.generator_every - 1
-        critics_learn = settings is not None and step % settings.every == 0
-        losses: dict[str, float] = {}
-        scheme.train()
-        with torch.autocast(self._device, torch.bfloat16, enabled=scheme.recipe.precision == "bf16"):
-            with torch.set_grad_enabled(generators_learn):
-                made = scheme.make(batch)
-            if critics_learn:
-                judged = scheme.critic_losses(batch, {name: made[name].detach() for name in made})
-                losses |= self._learn(scheme.critics, torch.stack(list(judged.values())).sum(), judged, step, rate)
-            if generators_learn:
-                scheme.critics.requires_grad_(False)
-                parts = scheme.losses(batch, made)
-                total = scheme.total(parts)
-                losses |= self._learn(scheme.generators, total, {"loss": total, **parts}, step, rate)
-                scheme.critics.requires_grad_(True)
-                self._follow(min(scheme.recipe.average, step / (step + 10)))
-        return losses
-
-    def keep_if_best(self, best: bool) -> None:
-        """Keep the average as it is now, where the recipe asks for the best."""
-        if best and self.best is not None:
-            self.best.load_state_dict(self.average.state_dict())
-
-    def _learn(
-        self, networks: nn.ModuleDict, total: Tensor, parts: dict[str, Tensor], step: int, rate: float
-    ) -> dict[str, float]:
-        """Change networks by the gradient of their loss."""
-        if not torch.isfinite(total):
-            raise ValueError(
-                f"the loss is {float(total.detach())} at step {step}: the state of the last checkpoint is kept; "
-                "resume with a lower learning rate"
-            )
-        torch.autograd.backward(total)
-        for name, network in networks.items():
-            if limit := self.scheme.recipe.gradient_limit:
-                nn.utils.clip_grad_norm_(network.parameters(), limit)
-            self.optimisers[name].step(rate)
-        return {name: float(part.detach()) for name, part in parts.items()}
-
-    @torch.no_grad()
-    def _follow(self, keep: float) -> None:
-        generators = self.scheme.generators
-        torch._foreach_lerp_(list(self.average.parameters()), list(generators.parameters()), 1 - keep)
-        for ours, theirs in zip(self.average.buffers(), generators.buffers(), strict=True):
-            ours.copy_(theirs)
 
 
 @torch.no_grad()

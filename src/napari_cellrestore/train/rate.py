@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from napari_cellrestore.train.checkpoint import Standing
+from napari_cellrestore.train.standing import Standing
 
 
 def rate_at(fraction: float, schedule: str, standing: Standing) -> float:
