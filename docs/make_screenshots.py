@@ -23,12 +23,14 @@ from PIL import Image
 from qtpy.QtCore import QSize
 from qtpy.QtPdf import QPdfDocument
 from qtpy.QtWidgets import QScrollArea, QWidget
+from skimage.io import imsave
 
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.samples import smear_stack
 from napari_cellrestore.gui.show import settle
 from napari_cellrestore.pairs import read_smear
+from napari_cellrestore.recipe import RECIPES, ImageSource
 from napari_cellrestore.simulate import DetectorNoise, defocus_stack, draw_smear, smear_objectives
 
 IMAGES = Path(__file__).parent / "images"
@@ -163,6 +165,39 @@ def evaluate(viewer: napari.Viewer) -> None:
     settle(1)
 
 
+def train(viewer: napari.Viewer) -> None:
+    """Show a training on sharp smears after its first minute, and what the network makes of the plane in view."""
+    os.environ["CELLRESTORE_MODELS"] = str(Path("models").resolve())
+    viewer.window.resize(1240, 900)
+    viewer.open_sample("napari-cellrestore", "blood_smear")
+    go_to_z(viewer, DEFOCUS_UM)
+    rng = np.random.default_rng(2)
+    Path("sharp smears").mkdir()
+    for number in range(1, 13):
+        pixels = draw_smear((256, 320), 0.1, rng).astype(np.uint8)
+        imsave(f"sharp smears/field {number}.png", pixels, check_contrast=False)
+    source = ImageSource(input="sharp smears")
+    changes = {"name": "my smears", "steps": 600, "batch": 2, "checkpoint_every": 50, "images": (source,)}
+    recipe = RECIPES["deblur-fast"].model_copy(update=changes)
+    Path("my smears.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    train = dock(viewer, "Train")
+    train.setup.load(Path("my smears.yaml"))
+    train.start()
+    wait_for(lambda: Path("runs/my smears/samples/0000300.png").exists(), 600)
+    settle(3)
+    scroll = train.findChild(QScrollArea)
+    scroll.ensureWidgetVisible(train.view, 0, 6)
+    settle(1)
+
+
+def models(viewer: napari.Viewer) -> None:
+    """Show the models there are, and the card of one."""
+    os.environ["CELLRESTORE_MODELS"] = os.devnull
+    viewer.open_sample("napari-cellrestore", "blood_smear")
+    dock(viewer, "Models")
+    settle(1)
+
+
 def psf(viewer: napari.Viewer) -> None:
     """Show the blur of the planes of a smear against the sharpest one."""
     viewer.open_sample("napari-cellrestore", "blood_smear")
@@ -187,7 +222,8 @@ def report_page() -> Image.Image:
 
 
 WINDOWS: dict[str, Callable[[napari.Viewer], None]] = {
-    function.__name__: function for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf)
+    function.__name__: function
+    for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf, train, models)
 }
 PAGES: dict[str, Callable[[], Image.Image]] = {"report-page": report_page}
 

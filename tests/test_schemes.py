@@ -148,6 +148,18 @@ def test_an_unknown_loss_is_said():
         create_scheme(tiny(losses={"sharpness": 1}), 3, 3)
 
 
+@pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].network != "unet-efficientnet"])
+def test_every_named_recipe_has_its_networks_and_losses(name, monkeypatch):
+    """On the device meta, where nothing is computed: the sources' networks are large."""
+    monkeypatch.setattr("napari_cellrestore.schemes.scheme.feature_loss", lambda recipe: None)  # needs weights
+    monkeypatch.setattr("napari_cellrestore.schemes.scheme.start_from", lambda network, model: None)
+    recipe = RECIPES[name]
+    with torch.device("meta"):
+        scheme = create_scheme(recipe, 3 * recipe.in_planes, 3)
+    assert set(scheme.generators) == ({"generator", "back"} if recipe.cyclic else {"generator"})
+    assert bool(scheme.critics) == (recipe.discriminator is not None)
+
+
 def test_levels_are_learnt():
     torch.manual_seed(0)
     recipe = Recipe(
