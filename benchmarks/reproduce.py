@@ -81,7 +81,7 @@ SECTIONS = [
     Section(
         "Augmentation of colours",
         "Olofsson & Wagnström 2019, table 6.5",
-        {"with": ("pix2pix", {}), "without": ("pix2pix", {"augmentation": {"flips": False, "quarter_turns": False}})},
+        {"with": ("pix2pix", {}), "without": ("pix2pix", {"pairs": {"other_colours": False}})},
         "augmentation made all but the focus ratio better",
     ),
     Section(

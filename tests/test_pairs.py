@@ -406,6 +406,17 @@ def test_16_bits_that_are_hardly_used_are_said(tmp_path):
     assert any("reach 3300 of 65535: " in n and n.endswith("such as intensity_range: [0, 4095]") for n in got.notes)
 
 
+def test_colours_of_simulated_pairs_stay_where_that_is_asked_for(smears):
+    kept = DefocusPairs(smears[:1], settings=DefocusSettings(other_colours=False, scales=(1.0,)))
+    changed = DefocusPairs(smears[:1], settings=DefocusSettings(scales=(1.0,)))
+    background = kept.pictures[smears[0]].whole().mean()
+    means = [
+        [pairs.crop(np.random.default_rng(seed), 64).target.mean() for seed in range(8)] for pairs in (kept, changed)
+    ]
+    assert np.std(means[0]) < 0.5 * np.std(means[1])
+    assert abs(np.mean(means[0]) - background) < 10
+
+
 def test_unlike_colours_of_input_and_target_are_a_stain(tmp_path):
     grey = save(tmp_path / "grey", [f"{i}.png" for i in range(4)], texture)
     stained = save(tmp_path / "stained", [f"{i}.png" for i in range(4)], lambda n: texture(n, (96, 100, 3)))

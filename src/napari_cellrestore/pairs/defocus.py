@@ -102,7 +102,9 @@ class DefocusPairs:
         side = size + 2 * self.margin_px
         path = self._train[int(rng.integers(len(self._train)))]
         scale = rng.choice(self.settings.scales) if rng.random() < 0.5 else 1.0
-        part = change_colours(self._part(path, float(scale), side, rng), rng, self.intensity_range[1])
+        part = self._part(path, float(scale), side, rng)
+        if self.settings.other_colours:
+            part = change_colours(part, rng, self.intensity_range[1])
         drawn = self._draw_levels(rng)
         reach = round(self.settings.axial_colour_um / self.settings.step_um)
         offsets_um: Array = np.zeros(colours)

@@ -26,6 +26,7 @@ class DefocusSettings(_Settings):
     axial_colour_um: float = Field(0.1, ge=0)
     noise_gain: float = Field(0.0025, ge=0)
     scales: tuple[float, ...] = (0.8, 0.65)
+    other_colours: bool = Field(True, description="Change contrast, brightness and white balance at random")
 
 
 class Augmentation(_Settings):
