@@ -188,10 +188,8 @@ def test_real_bead_folder_takes_lengths_from_the_vendor_xml(real_data):
 
 
 @pytest.mark.real_data
-def test_real_led_stack_opens_fast_and_reads_one_plane(real_data, reads):
-    begin = time.perf_counter()
+def test_opening_a_real_led_stack_reads_one_plane(real_data, reads):
     stack = open_stack(real_data / "led_stacks/blood_smear/red.tif")
-    assert time.perf_counter() - begin < 0.3
     assert reads == [0]
     assert (stack.axes, stack.data.shape, stack.data.dtype.name) == ("AYX", (225, 128, 128), "float32")
     assert stack.pixel_um == pytest.approx(1.845)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 #: Set for a command that a :class:`Job` runs; says that it ends when its standard input is closed.
 JOB_VARIABLE = "CELLRESTORE_JOB"
 #: Seconds that a command which is not wanted any more has to remove what it has not finished, before it is killed.
-GRACE_S = 0.7
+GRACE_S = 1.2
 #: Lines of errors that are kept, and the characters of a line.
 KEPT_LINES, KEPT_CHARACTERS = 50, 2000
 #: Without a console window on Windows.
@@ -118,7 +118,7 @@ class Job:
             raise JobError(self._complaint(process.returncode))
 
     def cancel(self) -> None:
-        """Let the process and what it started end, within about a second; returns at once, from any thread."""
+        """Let the process and what it started end, within a second or two; returns at once, from any thread."""
         with self._lock:
             process = self._process
             if process is None or process.poll() is None:
