@@ -217,6 +217,8 @@ def end_with_job() -> None:
     """
     if os.environ.pop(JOB_VARIABLE, None) is None:
         return
+    # A program that was started in the background ignores interrupts, and so would its jobs: no tidying up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
