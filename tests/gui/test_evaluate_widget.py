@@ -274,7 +274,13 @@ def test_what_is_missing_is_said(widget, stacks):
 def test_only_models_of_the_task_can_be_checked(widget, home, tmp_path, monkeypatch):
     models = widget.models
     names = [models.item(row).text() for row in range(models.count())]
-    assert names == ["small  (deblur)", "tiny  (deblur)", "deblur-fast  (deblur)", "dye  (stain)"]
+    assert names == [
+        "small  (deblur)",
+        "tiny  (deblur)",
+        "deblur-fast  (deblur)",
+        "dye  (stain)",
+        "distance  (distance)",
+    ]
     assert not models.item(3).flags() & Qt.ItemFlag.ItemIsUserCheckable
     assert models.item(1).toolTip() == "tiny does little"
     models.check(["tiny", "dye"])

@@ -283,7 +283,7 @@ def test_turned_has_a_second_layer_and_both_are_saved(viewer, widget, qtbot, tmp
     wait_for_tiles(qtbot, widget, 1)
     model = load_model("deblur-fast")
     mean, spread = restore_with_spread(stack, model, plan_restoration(stack, model, turned=True))
-    np.testing.assert_array_equal(np.asarray(unsure.data[0][0]), spread[0].compute())
+    np.testing.assert_allclose(np.asarray(unsure.data[0][0]), spread[0].compute(), atol=1e-3)
     assert np.isnan(np.asarray(unsure.data[1][2])).all()  # not looked at
     np.testing.assert_array_equal(np.asarray(restored.data[0][0]), mean[0].compute())
     with qtbot.waitSignal(widget._saving.finished, timeout=60_000):
