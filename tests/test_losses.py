@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from napari_cellrestore.losses import LOSSES, kl, weighted
+from napari_cellrestore.losses import LOSSES, kl
 from napari_cellrestore.metrics import fpw
 
 
@@ -182,22 +182,6 @@ def test_fourier_does_not_see_a_periodic_shift_nor_the_size():
         float(LOSSES["fourier"](noise(1, 1, side, side), noise(1, 1, side, side, seed=1))) for side in (32, 128)
     )
     assert small == pytest.approx(large, rel=0.1)  # white noise: the mean of the same distribution
-
-
-# --- weighted ----------------------------------------------------------------------------------------------
-
-
-def test_weights_are_applied():
-    total, parts = weighted({"l1": 10.0, "mse": 2.0})(flat(0.5), flat(0.0))
-    assert float(total) == pytest.approx(10 * 0.5 + 2 * 0.25)
-    assert set(parts) == {"l1", "mse"}
-
-
-def test_unknown_losses_are_listed():
-    with pytest.raises(ValueError, match=r"no losses \['ssimm'\]; known are l1, mse, rmse, ssim, fourier, focus"):
-        weighted({"ssimm": 1.0})
-    with pytest.raises(ValueError, match="no losses to weigh: give weights of one or more of l1"):
-        weighted({})
 
 
 # --- latent ------------------------------------------------------------------------------------------------
