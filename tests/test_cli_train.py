@@ -110,6 +110,22 @@ def test_a_paused_run_goes_on(home, run, monkeypatch):
     assert (home / "run" / "tiny" / "card.json").exists()
 
 
+def test_inputs_that_lie_aside_are_said_and_moved(home, run):
+    for path in (home / "sharp").iterdir():
+        imsave(home / "dim" / path.name, np.roll(imread(path), (4, -3), (0, 1)), check_contrast=False)
+    arguments = ("tiny.yaml", "--pairs", "dim", "sharp", "6", "--folder", "run", "--dry-run")
+    _, out, _ = run(*arguments)
+    assert "inputs do not lie on their targets" in out[0] and out[0].endswith("train with align to move them")
+    assert "they were moved by whole pixels and cut to what both show" in run(*arguments, "--align")[1][0]
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("norm: none", "nrom: none"), ("l1: 1.0", "l7: 1.0")])
+def test_a_recipe_that_is_none_leaves_nothing(home, run, right, wrong):
+    (home / "wrong.yaml").write_text(TINY.replace(right, wrong))
+    assert run("wrong.yaml", "--images", "sharp", "--folder", "run")[0] == 2
+    assert not (home / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

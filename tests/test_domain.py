@@ -54,6 +54,12 @@ def test_colours_are_in_deviations_of_the_card(rng):
     assert traits(np.full((64, 64, 3), (119, 170, 175), np.uint8))["red"].verdict == "outside"
 
 
+def test_one_training_image_has_no_deviation():
+    found = traits(np.full((64, 64, 3), 60, np.uint8), CARD.model_copy(update={"colour_std": (0.0, 10.0, 10.0)}))
+    assert (found["red"].verdict, found["red"].said) == ("unknown", "trained on one image only")
+    assert found["green"].verdict == "outside"
+
+
 def test_of_colours_the_farthest_is_warned_of(rng):
     domain = judge_domain(np.full((64, 64, 3), 60, np.uint8), CARD)
     assert [trait.verdict for trait in domain.traits[:3]] == ["outside"] * 3

@@ -383,7 +383,7 @@ def test_resizing_leaves_no_checkerboard(kernel):
         ("pix2pix", {"kernel": 9}, "kernel is 9"),
         ("pix2pix", {"norm": "instance"}, "norm is 'instance': use 'batch' or 'none'"),
         ("pix2pix", {"upsample": "bicubic"}, "upsample is 'bicubic': use 'transposed' or 'resize'"),
-        ("pix2pix", {"depth": 3}, "network 'pix2pix': .*depth"),
+        ("pix2pix", {"depth": 3}, "network 'pix2pix' has no option 'depth'; known are filters, "),
         ("pix2pix", {"in_channels": 0}, "in_channels is 0: give a positive whole number"),
         ("pix2pix", {"in_channels": 4, "global_skip": True}, "a global skip needs inputs .4. in whole sets"),
         ("pan", {"blocks": 5}, "blocks is 5: give an even number, 4 or more"),

@@ -187,6 +187,11 @@ def _colours(stack: ImageStack, card: ModelCard, few: Array, levels: tuple[float
         if not np.isfinite(value):
             traits.append(Trait(name, "", f"{known:.0f} ± {spread:.0f}", UNKNOWN, said="no pixel is a number"))
             continue
+        if not spread:
+            traits.append(
+                Trait(name, f"{value:.0f} of {top:g}", f"{known:.0f}", UNKNOWN, said="trained on one image only")
+            )
+            continue
         z = float((value - known) / spread)
         far = abs(z) > FAR
         said = (

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--unpaired", ("INPUT TARGET", "N"), "two folders of images of two kinds"),
     ):
         source.add_argument(option, metavar=metavar, help=what, action="append", default=[], nargs="+")
+    source.add_argument("--align", action="store_true", help="move inputs by whole pixels to lie on their targets")
     parser.add_argument("--folder", type=Path, required=True, help="folder of this run: state, losses, recipe")
     parser.add_argument("--model", type=Path, help="folder of the finished model (default: <folder>/<recipe>)")
     parser.add_argument("--data", default="", help="what the images are and their licence, for the card")
@@ -83,7 +84,7 @@ def _sources(options: argparse.Namespace) -> Iterator[ImageSource]:
                 raise ValueError(f"--{option} {' '.join(words)}: give {wanted}, then if need be one whole number")
             target = {"target": paths[1]} if folders == 2 else {}
             every = {"every": int(rest[0])} if rest else {}
-            yield ImageSource.checked(kind=kind, input=paths[0], **target, **every)
+            yield ImageSource.checked(kind=kind, input=paths[0], align=options.align, **target, **every)
 
 
 def _estimate(options: argparse.Namespace, recipe: Recipe, images: TrainingImages) -> int:

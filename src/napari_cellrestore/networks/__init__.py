@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -87,6 +88,11 @@ def create_network(name: str, in_channels: int = 3, out_channels: int | None = N
     for key, value in channels.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{key} is {value!r}: give a positive whole number")
+    allowed = [key for key in signature(known[name]).parameters if key not in ("in_channels", "out_channels")]
+    if strange := [key for key in options if key not in allowed]:
+        raise ValueError(
+            f"network {name!r} has no option {', '.join(map(repr, strange))}; known are {', '.join(allowed) or 'none'}"
+        )
     try:
         return known[name](**channels, **options)
     except TypeError as error:

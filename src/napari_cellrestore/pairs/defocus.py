@@ -110,9 +110,8 @@ class DefocusPairs:
         offsets_um: Array = np.zeros(colours)
         if colours > 1 and rng.random() < 0.5:
             offsets_um = self.settings.step_um * rng.integers(-reach, reach + 1, colours)
-        inner = slice(self.margin_px, -self.margin_px)
-        given, target = self._pair(part, [z_um + offsets_um for z_um in drawn], rng)
-        return Crop(given[inner, inner], target[inner, inner], _level(drawn))
+        given, target = self._pair(part, [z_um + offsets_um for z_um in drawn], rng, margin_px=self.margin_px)
+        return Crop(given, target, _level(drawn))
 
     def validation(self) -> list[Crop]:
         """Return pairs of the middle of up to three validation images, halfway to the end of the range of defocus."""
@@ -191,12 +190,20 @@ class DefocusPairs:
         return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
 
     def _pair(
-        self, image: Array, planes_um: Sequence[Array], rng: np.random.Generator, *, edges: str = "wrap"
+        self,
+        image: Array,
+        planes_um: Sequence[Array],
+        rng: np.random.Generator,
+        *,
+        margin_px: int = 0,
+        edges: str = "wrap",
     ) -> tuple[Array, Array]:
-        """Return the planes as recorded, one after the other along C, and the image in focus."""
+        """Return the planes as recorded, one after the other along C, and the image in focus, without a margin."""
         # The kernel does not depend on the sign of z; rounding keeps the number of different kernels small.
         levels = [np.zeros(self.out_channels), *(np.round(np.abs(z_um), 6) for z_um in planes_um)]
-        target, *blurred = defocus_planes(image, self.settings.pixel_um, self._objectives, levels, edges=edges)
+        planes = defocus_planes(image, self.settings.pixel_um, self._objectives, levels, edges=edges)
+        inner = tuple(slice(margin_px, n - margin_px) for n in image.shape[:2])
+        target, *blurred = (plane[inner] for plane in planes)
         dtype = next(iter(self.pictures.values())).dtype
         recorded = quantise(self._noise.add(np.concatenate(blurred, axis=-1), rng), dtype)
         return recorded.astype(np.float32), target

@@ -136,7 +136,11 @@ def _notes(shifts: Mapping[Path, tuple[float, float] | None], fields: Mapping[Pa
         notes.append(
             f"{len(far)} of {len(fields)} inputs do not lie on their targets, at most by {np.hypot(dy, dx):.2g} px "
             f"({worst.name}: {dy:+g} down, {dx:+g} right): "
-            + ("they were moved by whole pixels and cut to what both show" if align else "align=True moves them")
+            + (
+                "they were moved by whole pixels and cut to what both show"
+                if align
+                else "train with align to move them"
+            )
         )
     return notes
 

@@ -1,4 +1,4 @@
-"""Batches made ahead of the steps that need them."""
+"""Batches for the steps that need them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+import torch
 
 from napari_cellrestore.pairs import Crop, Pairs
 from napari_cellrestore.recipe import Recipe
@@ -14,17 +15,20 @@ from napari_cellrestore.schemes import Batch
 
 
 class Batches:
-    """Batches of one step after another, made ahead in a thread; each depends on seed and step alone.
+    """Batches of one step after another; each crop depends on seed, step and its place alone.
 
-    :attr:`waited` is the time in seconds that was spent waiting for them.
+    Beside a GPU batches are made ahead. Where the processor itself learns, a thread that makes crops meanwhile would only
+    hold up those that learn, which wait for each other: all cores make a batch, then all learn from it.
+    :attr:`waited` is the time in seconds that was spent waiting for batches.
     """
 
     AHEAD = 4
 
-    def __init__(self, recipe: Recipe, pairs: Pairs, first: int) -> None:
+    def __init__(self, recipe: Recipe, pairs: Pairs, first: int, *, device: str = "cpu") -> None:
         self._recipe, self._pairs = recipe, pairs
         self._steps = range(first, recipe.steps)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="pairs")
+        self._at_once = 1 if device == "cpu" else self.AHEAD
+        self._pool = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="pairs")
         self.waited = 0.0
 
     def __enter__(self) -> Batches:
@@ -34,17 +38,16 @@ class Batches:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
-        queue: list[Future[Batch]] = []
+        queue: list[list[Future[Crop]]] = []
         ahead = iter(self._steps)
         for step in self._steps:
-            while len(queue) < self.AHEAD and (following := next(ahead, None)) is not None:
-                queue.append(self._pool.submit(self._make, following))
             before = time.monotonic()
-            batch = queue.pop(0).result()
+            while len(queue) < self._at_once and (following := next(ahead, None)) is not None:
+                queue.append([self._pool.submit(self._crop, following, index) for index in range(self._recipe.batch)])
+            crops = [crop.result() for crop in queue.pop(0)]
             self.waited += time.monotonic() - before
-            yield step, batch
+            yield step, Batch.of(crops, self._pairs.intensity_range)
 
-    def _make(self, step: int) -> Batch:
-        rng = np.random.default_rng([self._recipe.seed, step])
-        crops = [Crop(*self._pairs.crop(rng, self._recipe.crop_px)) for _ in range(self._recipe.batch)]
-        return Batch.of(crops, self._pairs.intensity_range)
+    def _crop(self, step: int, index: int) -> Crop:
+        rng = np.random.default_rng([self._recipe.seed, step, index])
+        return Crop(*self._pairs.crop(rng, self._recipe.crop_px))

@@ -50,7 +50,7 @@ def estimate(recipe: Recipe, pairs: Pairs, device: str = "auto", *, steps: int =
     learner = Learner(scheme, device)
     few = recipe.model_copy(update={"steps": 1 + steps})
     started = time.monotonic()
-    with Batches(few, pairs, 0) as batches:
+    with Batches(few, pairs, 0, device=device) as batches:
         for step, batch in batches:
             learner.step(batch.to(device), step, 1e-3)
             if step == 0:

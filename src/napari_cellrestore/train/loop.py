@@ -90,17 +90,17 @@ def train(
     recipe = recipe if steps is None else recipe.model_copy(update={"steps": steps})
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     checkpoint = Checkpoint(folder)
-    checkpoint.begin(recipe, resume=resume)
 
     torch.manual_seed(recipe.seed)
     scheme = create_scheme(recipe, pairs.in_channels, pairs.out_channels).to(device)
+    checkpoint.begin(recipe, resume=resume)  # not before the recipe has proved to be one
     learner = Learner(scheme, device)
     standing = checkpoint.load(learner) if resume else Standing()
     validation = [Batch.of([crop], pairs.intensity_range).to(device) for crop in pairs.validation()]
     first, started = standing.step, time.monotonic()
 
     with (
-        Batches(recipe, pairs, first) as batches,
+        Batches(recipe, pairs, first, device=device) as batches,
         LossLog(folder, first, tensorboard=tensorboard) as log,
         checkpoint.kept_when_the_disk_is_full(),
     ):

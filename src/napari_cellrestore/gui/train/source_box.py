@@ -9,7 +9,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import LayerChoice
@@ -60,6 +60,7 @@ class SourceBox(QWidget):
         for row in (self.input, self.target):
             row.changed.connect(self.changed)
         self.every.valueChanged.connect(lambda _number: self.changed.emit())
+        self.align.toggled.connect(lambda _on: self.changed.emit())
         for choice in (self.input_layer, self.target_layer):
             choice.changed.connect(self._show)
         self.add_button.clicked.connect(self.add_pair)
@@ -80,6 +81,8 @@ class SourceBox(QWidget):
         )
         self.add_button = QPushButton("Add this pair")
         self.add_button.setToolTip("Save both layers into the folder of the run; nothing there is replaced")
+        self.align = QCheckBox("Move inputs onto their targets")
+        self.align.setToolTip("By whole pixels, so that no grey level changes; what only one of both shows is cut away")
         self.every = QSpinBox(minimum=3, maximum=1000, value=10)
         self.every.setToolTip("Of so many images one is kept for the test and one to validate; all others train")
         self.form = QFormLayout()
@@ -95,6 +98,7 @@ class SourceBox(QWidget):
         ):
             self.form.addRow(words, field)
         self.form.addRow(self.saved)
+        self.form.addRow("", self.align)
         self.form.addRow("Test 1 in", self.every)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -127,6 +131,7 @@ class SourceBox(QWidget):
             self.input.line.setText(source.input)
             self.target.line.setText(source.target or "")
             self.every.setValue(source.every)
+            self.align.setChecked(source.align)
             if len(sources) == 1:
                 self._choose(source.kind)
         self.changed.emit()
@@ -141,7 +146,8 @@ class SourceBox(QWidget):
         folders = pair_folders(self._run()) if kind == LAYERS else (self.input.folder, self.target.folder)
         target = str(folders[1]) if kind in ("pairs", "unpaired", LAYERS) else None
         name = "pairs" if kind == LAYERS else kind
-        return (ImageSource.checked(kind=name, input=str(folders[0]), target=target, every=every),)
+        align = self.align.isChecked() and name in ("stacks", "pairs")
+        return (ImageSource.checked(kind=name, input=str(folders[0]), target=target, every=every, align=align),)
 
     def missing(self) -> str:
         """Return what is to be chosen before it can be trained on, nothing where all is."""
@@ -172,6 +178,7 @@ class SourceBox(QWidget):
             self.form.setRowVisible(field, kind == LAYERS)
         self.form.setRowVisible(self.input, kind not in (LAYERS, AS_FILE))
         self.form.setRowVisible(self.target, kind in ("pairs", "unpaired"))
+        self.form.setRowVisible(self.align, kind in ("stacks", "pairs", LAYERS))
         self.form.setRowVisible(self.every, kind != AS_FILE)
         self.about.setText(KINDS[kind][1] or _listed(self._file))
         self._show_layers()

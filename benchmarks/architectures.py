@@ -1,0 +1,130 @@
+"""Train small networks alike and measure them on the same held-out smears, to choose the one to bundle.
+
+Every candidate has the recipe of ``deblur-fast`` but for its network or losses, the same number of steps on the same
+crops, and its own folder: a run that was stopped goes on, a finished one is not repeated. Milliseconds are of 360 x 360
+pixels, of all candidates in turn in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_cellrestore.evaluate.certainty import mean_interval
+from napari_cellrestore.held_out import model_method, score_held_out, summary
+from napari_cellrestore.networks import create_network
+from napari_cellrestore.pairs import training_images
+from napari_cellrestore.recipe import RECIPES, FeatureSettings, ImageSource, Recipe
+from napari_cellrestore.train import saved_step, train
+from napari_cellrestore.trained_model import make_model
+
+#: What each candidate changes of the recipe.
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "pix2pix-fast": {},
+    "resunet-fast-122": {"network": "resunet-fast", "options": {"width": 32, "blocks": (1, 2, 2)}},
+    "nafnet-fast": {"network": "nafnet-fast", "options": {}},
+    "pix2pix-fast-distance": {
+        "losses": {"rmse": 1.0, "feature": 0.1},
+        "features": FeatureSettings(network="distance", layers=(3,)),
+    },
+    "resunet-fast": {"network": "resunet-fast", "options": {}},
+}
+
+
+def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
+    """Return the recipe of a candidate."""
+    sources = tuple(ImageSource(input=str(folder), every=options.every) for folder in options.images)
+    return RECIPES["deblur-fast"].model_copy(update={**CANDIDATES[name], "steps": options.steps, "images": sources})
+
+
+def run(name: str, options: argparse.Namespace) -> None:
+    """Train a candidate and measure it on the held-out images, unless that was done."""
+    folder = options.runs / f"{options.steps}" / name
+    result, recipe = folder / "result.json", recipe_of(name, options)
+    if result.exists():
+        return
+    images = training_images(recipe)
+    for progress in train(recipe, images.pairs, folder, resume=True):
+        if progress.step % 500 == 0:
+            print(f"{name}: {progress.step} of {progress.steps}, {progress.seconds_left / 60:.0f} minutes", flush=True)
+    target = folder / "model"
+    model = make_model(folder, target, images, recipe)
+    measured = {}
+    for source, split in images.splits.items():
+        table = score_held_out(split.test, {"model": model_method(model)}, recipe.pairs)
+        ratios = {
+            metric: [
+                float(v) for v in (table.scores["model"][metric] / table.scores["input"][metric].mean()).mean(axis=1)
+            ]
+            for metric in ("mse", "fpw")
+        }
+        measured[source] = {**summary(table, "model", source), "of_images": ratios}
+    result.write_text(json.dumps({"step": saved_step(folder), "images": measured}), encoding="utf-8")
+
+
+@torch.inference_mode()
+def milliseconds(names: list[str], rounds: int = 25) -> dict[str, float]:
+    """Return the median time of one image for each candidate, taken in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    image = torch.zeros(1, 3, 360, 360)
+    networks = {}
+    for name in names:
+        recipe = RECIPES["deblur-fast"].model_copy(update=CANDIDATES[name])
+        networks[name] = create_network(recipe.network, **recipe.options).eval()
+        networks[name](image)
+    for _ in range(rounds):
+        for name, network in networks.items():
+            started = time.perf_counter()
+            network(image)
+            taken[name].append(1000 * (time.perf_counter() - started))
+    return {name: float(np.median(values)) for name, values in taken.items()}
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print what is there as a table."""
+    results = {}
+    for name in CANDIDATES:
+        path = options.runs / f"{options.steps}" / name / "result.json"
+        if path.exists():
+            results[name] = json.loads(path.read_text(encoding="utf-8"))["images"]
+    speed = milliseconds(list(results))
+    print(
+        f"| candidate, {options.steps} steps | images | MSE of input's | FPW of input's | success MSE, FPW | harm | ms |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, sets in results.items():
+        for source, row in sets.items():
+            cells = []
+            for metric in ("mse", "fpw"):
+                mean, low, high = mean_interval(np.array(row["of_images"][metric]))
+                cells.append(f"{mean:.3f} ({low:.3f} to {high:.3f})")
+            cells.append(f"{row['success_mse']:.0f} %, {row['success_fpw']:.0f} %")
+            cells.append(f"{row['worst_mse']:+.2f}, {row['worst_fpw']:+.2f}")
+            print(f"| {name} | {source} | {' | '.join(cells)} | {speed[name]:.1f} |")
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", type=Path, nargs="+", help="folders of sharp images of 8 bit RGB")
+    parser.add_argument("--candidates", nargs="*", default=list(CANDIDATES), choices=list(CANDIDATES))
+    parser.add_argument("--every", type=int, default=10, help="of so many images one is kept for the test")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--runs", type=Path, default=Path("runs/architectures"))
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for name in options.candidates:
+        run(name, options)
+    show(options)
+
+
+if __name__ == "__main__":
+    main()
