@@ -115,7 +115,8 @@ def test_inputs_that_lie_aside_are_said_and_moved(home, run):
         imsave(home / "dim" / path.name, np.roll(imread(path), (4, -3), (0, 1)), check_contrast=False)
     arguments = ("tiny.yaml", "--pairs", "dim", "sharp", "6", "--folder", "run", "--dry-run")
     _, out, _ = run(*arguments)
-    assert "inputs do not lie on their targets" in out[0] and out[0].endswith("train with align to move them")
+    assert "inputs do not lie on their targets" in out[0]
+    assert out[0].endswith("train with align to move them")
     assert "they were moved by whole pixels and cut to what both show" in run(*arguments, "--align")[1][0]
 
 

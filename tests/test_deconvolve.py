@@ -114,7 +114,7 @@ def test_models_of_different_kernels_are_told_apart(psf):
         ([np.ones((5, 5))] * 2, "wiener", {}, "2 kernels"),
         (np.ones((5, 5)), "wiener", {"balance": 0}, "balance is 0"),
         (np.ones((5, 5)), "richardson-lucy", {"iterations": 0}, "iterations is 0"),
-        (np.ones((5, 5)), "wiener", {"iterations": 5}, "network 'wiener': .*iterations"),
+        (np.ones((5, 5)), "wiener", {"iterations": 5}, "network 'wiener' has no option 'iterations'"),
         (np.eye(5) - 0.01, "richardson-lucy", {}, "negative values"),
     ],
 )

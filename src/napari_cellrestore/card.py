@@ -33,6 +33,10 @@ class ModelCard(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the architecture")
     in_channels: int = 3
     out_channels: int = 3
+    in_planes: int = Field(1, ge=1, description="Planes that it makes one image of; in_channels counts those of all")
+    leds: dict[str, list[Any]] | None = Field(
+        None, description="LED of each of these planes, as the columns of a LedTable"
+    )
     stride: int = Field(16, ge=1, description="Tiles and sizes are multiples of this many pixels")
     halo_px: int = Field(0, ge=0, description="Pixels around a tile that its result depends on, above the tolerance")
     tile_safe: bool = Field(True, description="False: statistics of the whole image enter, so it must run whole")

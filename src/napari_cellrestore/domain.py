@@ -155,7 +155,7 @@ def judge_pixels(
             *_colours(stack, card, few, levels),
             _noise(stack, card, levels),
             _pixel_size(stack, card),
-            _channels(stack),
+            _channels(stack, card),
             _grey_levels(stack, card, levels, guessed),
             _size(stack, card),
             _defocus(card, defocus_um),
@@ -177,6 +177,8 @@ def _colours(stack: ImageStack, card: ModelCard, few: Array, levels: tuple[float
         return [Trait("colour", "", "", UNKNOWN, said="the card does not say")]
     if not stack.rgb:
         return [Trait("colour", "grey", "colour", UNKNOWN, said="a grey image has no colours to compare")]
+    if card.in_planes > 1:
+        return [Trait("colour", "", "", UNKNOWN, said="planes that are taken together are not compared")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN image is said elsewhere
         mean = np.nanmean(few[..., :3].reshape(-1, 3).astype(float), axis=0)
@@ -259,9 +261,11 @@ def _pixel_size(stack: ImageStack, card: ModelCard) -> Trait:
     return Trait(name, f"{size:g} µm", trained, OUTSIDE, ratio, f"{ratio:.3g} times as large", said, True)
 
 
-def _channels(stack: ImageStack) -> Trait:
+def _channels(stack: ImageStack, card: ModelCard) -> Trait:
     if stack.rgb:
         return Trait("channels", "colour", "colour", AS_TRAINED)
+    if card.in_channels == card.in_planes:
+        return Trait("channels", "grey", "grey", AS_TRAINED)
     said = "the model knows colour images: the grey image is shown to it in all three colours, the mean is taken"
     return Trait("channels", "grey", "colour", OUTSIDE, said=said, minds=True)
 

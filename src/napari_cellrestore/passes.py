@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_cellrestore.engine import Run, padded, runner
+from napari_cellrestore.leds import LedTable
 from napari_cellrestore.model import Model
-from napari_cellrestore.spread import SYMMETRIES, WAYS, Symmetry
+from napari_cellrestore.spread import SYMMETRIES, WAYS, Symmetry, led_symmetries
 
 Array = np.ndarray
 
@@ -39,6 +40,8 @@ class Passes:
         Passes of dropout.
     seed : int
         Of dropout.
+    symmetries : sequence of Symmetry
+        Of the way "turned"; those of an LED array exchange planes.
     """
 
     runs: tuple[Run, ...]
@@ -46,13 +49,14 @@ class Passes:
     way: str = "once"
     number: int = 1
     seed: int = 0
+    symmetries: tuple[Symmetry, ...] = SYMMETRIES
 
     def __iter__(self) -> Iterator[Run]:
         """Yield what to call with an image (Y, X, C), once for each pass."""
         (first, *_) = self.runs
         if self.way == "turned":
             # Extended to the stride before it is turned: tiles then begin at multiples of it in every direction.
-            return (padded(partial(_run_turned, first, symmetry), self.stride) for symmetry in SYMMETRIES)
+            return (padded(partial(_run_turned, first, symmetry), self.stride) for symmetry in self.symmetries)
         if self.way == "dropout":
             return (partial(_run_seeded, first, 1009 * self.seed + number) for number in range(self.number))
         return iter(self.runs)
@@ -65,7 +69,8 @@ def passes_of(
     if way == "dropout":
         (model,) = models
         models = [replace(model, network=with_seeded_dropout(model.network), runners={})]
-    return Passes(tuple(runner(model, engine, device) for model in models), stride, way, number, seed or 0)
+    runs = tuple(runner(model, engine, device) for model in models)
+    return Passes(runs, stride, way, number, seed or 0, _symmetries(models[0]))
 
 
 def check_way(models: Sequence[Model], way: str, number: int | None, seed: int) -> int:
@@ -80,7 +85,24 @@ def check_way(models: Sequence[Model], way: str, number: int | None, seed: int) 
         _check_members(models)
     elif way == "dropout":
         return _check_dropout(models[0], number, seed)
-    return {"once": 1, "turned": len(SYMMETRIES)}.get(way, len(models))
+    elif way == "turned":
+        return _check_turned(models[0])
+    return 1 if way == "once" else len(models)
+
+
+def _symmetries(model: Model) -> tuple[Symmetry, ...]:
+    """Return the turns that leave what the model takes alike: of an LED array few, and planes change places."""
+    leds = model.card.leds
+    return led_symmetries(LedTable(**leds)) if leds else SYMMETRIES
+
+
+def _check_turned(model: Model) -> int:
+    number = len(_symmetries(model))
+    if number < 2:
+        raise ValueError(
+            f"no turn by quarters or mirror maps the LEDs of model {model.card.name!r} onto themselves: nothing can be turned"
+        )
+    return number
 
 
 def _check_members(models: Sequence[Model]) -> None:
@@ -111,7 +133,15 @@ def _check_dropout(model: Model, number: int | None, seed: int) -> int:
 
 
 def _run_turned(run: Run, symmetry: Symmetry, image: Array) -> Array:
-    return symmetry.back(run(np.ascontiguousarray(symmetry.turn(image))))
+    return symmetry.back(run(np.ascontiguousarray(_turned(symmetry, image))))
+
+
+def _turned(symmetry: Symmetry, image: Array) -> Array:
+    """Return an image (Y, X, channels) turned; planes that lie along its channels change places where their LEDs do."""
+    if symmetry.planes is None:
+        return symmetry.turn(image)
+    planes = np.stack(np.split(image, len(symmetry.planes), axis=-1))
+    return np.concatenate(list(symmetry.turn(planes)), axis=-1)
 
 
 def _run_seeded(run: Run, seed: int, image: Array) -> Array:

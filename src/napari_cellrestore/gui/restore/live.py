@@ -23,7 +23,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cellrestore.model import Model
-from napari_cellrestore.restore import Plan, halves, restore, restore_with_spread
+from napari_cellrestore.restore import Plan, before, halves, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,9 @@ class LiveRestoration(QObject):
 
     def __init__(self, stack: ImageStack, model: Model, plan: Plan) -> None:
         super().__init__()
-        self.stack, self.plan = stack, plan
+        #: What is shown where nothing is restored yet: what came, in the axes of the result.
+        self.stack = before(stack, plan)
+        self.plan = plan
         self._spread: da.Array | None = None
         if plan.passes > 1:
             self._exact, self._spread = restore_with_spread(stack, model, plan)
@@ -68,7 +70,7 @@ class LiveRestoration(QObject):
         self._working = False
         self.view_is_too_large = False
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="restore")
-        self._y = stack.axes.index("Y")
+        self._y = self.stack.axes.index("Y")
         self._edges = [[0, *accumulate(sizes)] for sizes in (plan.rows, plan.columns)]
         low = plan.intensity[0]
         self._dimmed = ((np.arange(256) - low) * self.DIMMED + low).clip(0, 255).astype(np.uint8)
@@ -236,7 +238,9 @@ class LiveRestoration(QObject):
 
     def finished(self) -> da.Array:
         """Return the whole restored image, lazily: tiles already shown are taken as they are, others computed."""
-        return self._finished(lambda key: self._tiles[key] if key in self._tiles else self._compute(key))
+        return self._finished(
+            lambda key: self._tiles[key] if key in self._tiles else self._compute(key), self._exact.chunks
+        )
 
     def finished_with_spread(self) -> tuple[da.Array, da.Array]:
         """Return the whole restored image and its spread, which computed together compute each tile once."""
@@ -244,17 +248,18 @@ class LiveRestoration(QObject):
         def both(key: Key) -> Any:
             known = (self._tiles[key], self._spreads[key]) if key in self._tiles else self._compute_both(key)
             mean, spread = map(np.asarray, known)
-            return mean, spread[..., None] if self.stack.rgb else spread
+            return mean if self.stack.rgb else mean[..., None], spread[..., None]
 
-        return halves(self._finished(both), self.stack.rgb)
+        chunks = self._exact.chunks if self.stack.rgb else (*self._exact.chunks, (1,))
+        mean, spread = halves(self._finished(both, chunks))
+        return mean if self.stack.rgb else mean[..., 0], spread
 
-    def _finished(self, tile: Callable[[Key], Any]) -> da.Array:
+    def _finished(self, tile: Callable[[Key], Any], chunks: Any) -> da.Array:
         def block(block_id: tuple[int, ...]) -> Any:
             return tile(block_id[: self._y + 2])
 
-        return da.map_blocks(
-            block, chunks=self._exact.chunks, dtype=self._exact.dtype, meta=self._exact._meta, name=False
-        )
+        nothing = np.empty((0,) * len(chunks), self._exact.dtype)
+        return da.map_blocks(block, chunks=chunks, dtype=nothing.dtype, meta=nothing, name=False)
 
 
 class LivePart:

@@ -1,0 +1,276 @@
+"""The plan of a restoration, in which everything is decided before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from math import lcm
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from napari_cellrestore.card import ModelCard
+from napari_cellrestore.domain import judge_pixels
+from napari_cellrestore.engine import choose
+from napari_cellrestore.passes import check_way
+from napari_cellrestore.restore.inputs import ImageLike, Models, colours_of, loaded, planes_of
+from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, thinned
+from napari_cellrestore.spread import WAYS
+from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.tiling import round_up, tile_sizes
+
+Array = np.ndarray
+
+#: Side of a tile unless asked for otherwise: small enough to appear at once, large enough that the halo costs little.
+TILE_PX = 512
+
+
+class Plan(BaseModel):
+    """Everything decided before a restoration runs; printed, shown and saved with the result.
+
+    The network gets ``2 (x - low) / (high - low) - 1`` of every grey level ``x``, one map for the whole image; its
+    output goes back through the inverse.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    weights_sha256: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    colours: str  # "rgb", "rgb + alpha", "grey"
+    channels: int = 3  # that the network takes
+    out_channels: int = 3  # that it gives
+    planes: tuple[int, ...] = ()  # that it takes together, in its order; none: one after another
+    intensity: tuple[float, float]  # grey levels that the network knows as -1 and 1
+    fill: float  # stands in for pixels that are not finite
+    rows: tuple[int, ...]  # heights of the tiles
+    columns: tuple[int, ...]  # widths of the tiles
+    stride: int
+    halo_px: int
+    engine: str
+    device: str
+    precision: str
+    way: str = "once"  # one of spread.WAYS
+    passes: int = 1  # of the network, or networks, over each tile
+    seed: int | None = None  # of dropout
+    memory_bytes: int  # of one tile in the network, at most
+    warnings: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles over all planes."""
+        lengths = dict(zip(self.axes, self.shape, strict=True))
+        planes = np.prod([n for letter, n in lengths.items() if letter not in "YXS"], initial=1)
+        return (1 if self.planes else int(planes)) * len(self.rows) * len(self.columns)
+
+    @property
+    def result_channels(self) -> int:
+        """Samples of a pixel of the result: a network of colours makes a grey image of a grey one."""
+        if self.colours == "grey":
+            return 1 if self.channels > 1 and not self.planes else self.out_channels
+        return 4 if self.colours == "rgb + alpha" and self.out_channels == 3 and not self.planes else self.out_channels
+
+    @property
+    def result_axes(self) -> str:
+        """Axes of the result."""
+        leading = "" if self.planes else "".join(letter for letter in self.axes if letter not in "YXS")
+        return leading + ("YXS" if self.result_channels > 1 else "YX")
+
+    def __str__(self) -> str:
+        size = " x ".join(f"{letter} {n}" for letter, n in zip(self.axes, self.shape, strict=True))
+        low, high = self.intensity
+        lines = [
+            f"model      {self.model} ({self.weights_sha256[:12]})",
+            f"image      {size}, {self.dtype}, {self.colours}",
+            *(
+                [f"planes     {len(self.planes)} together make one image: {_listed(self.planes)}"]
+                if self.planes
+                else []
+            ),
+            f"intensity  {low:g} to {high:g} grey levels become the network's -1 to 1; the result is {self.dtype} again",
+            f"tiles      {self.n_tiles} of at most {max(self.rows)} x {max(self.columns)} px, halo {self.halo_px} px, "
+            f"aligned to {self.stride} px",
+            *(
+                []
+                if self.passes == 1
+                else [f"passes     {self.passes} over each tile, {WAYS[self.way]}; the result is their mean"]
+            ),
+            f"engine     {self.engine} on {self.device}, {self.precision}",
+            f"memory     at most {self.memory_bytes / 2**20:.0f} MiB for each tile at work",
+        ]
+        return "\n".join(lines + [f"warning    {text}" for text in self.warnings])
+
+
+def plan_restoration(
+    image_or_stack: ImageLike,
+    model: Models,
+    *,
+    tile: int | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    intensity: tuple[float, float] | None = None,
+    turned: bool = False,
+    way: str | None = None,
+    passes: int | None = None,
+    seed: int = 0,
+    planes: Sequence[int] | None = None,
+) -> Plan:
+    """Decide how an image will be restored, without restoring it.
+
+    Parameters
+    ----------
+    image_or_stack : array or ImageStack
+        An array is taken as (Y, X), (Y, X, 3 or 4 colour samples), (Z, Y, X) or (Z, Y, X, 3 or 4).
+    model : Model or str, or several
+        A loaded model or its name; of the way "members" two or more of one task.
+    tile : int, optional
+        Side of a tile in pixels, rounded up to the stride.
+    engine, device, precision : str
+        "auto" or a name, see :mod:`napari_cellrestore.engine`.
+    intensity : (float, float), optional
+        Grey levels of black and of the brightest the detector can tell. Known for 8 bit; for other types taken from
+        the data and said in the plan's warnings.
+    turned : bool
+        The same as the way "turned": restore all eight turned and mirrored copies; eight times slower.
+    way : str, optional
+        Of :data:`napari_cellrestore.spread.WAYS`: how the passes over each tile differ. All but "once" give a spread, see
+        :func:`restore_with_spread`.
+    passes, seed : int
+        Of dropout: how many passes, and where its chance begins. Its masks differ from tile to tile, so that tiles give
+        what the whole would have given only on average; all other ways give the same.
+    planes : sequence of int, optional
+        Of a model that makes one image of several planes: which, in its order. Those of LED stacks are found by the LED table.
+
+    Returns
+    -------
+    Plan
+    """
+    way = way or ("turned" if turned else "members" if _several(model) else "once")
+    if turned and way != "turned":
+        raise ValueError(f"turned=True and way={way!r}: give one of them")
+    models = loaded(model)
+    number = check_way(models, way, passes, seed)
+    cards = [one.card for one in models]
+    stack = as_stack(image_or_stack)
+    (colours,) = {colours_of(stack, card) for card in cards}
+    (chosen, *others) = {planes_of(stack, card, planes) for card in cards}
+    if others:
+        raise ValueError(
+            f"models {', '.join(card.name for card in cards)} take other planes each: restore with each by itself"
+        )
+    pixels = deciding_pixels(stack)
+    few = thinned(pixels, stack)
+    low, high, guessed = grey_range(stack, pixels, intensity or _known_range(stack, cards))
+    engine, device, precision = choose("torch" if way == "dropout" and engine == "auto" else engine, device, precision)
+    if way == "dropout" and engine != "torch":
+        raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
+    stride = lcm(*(card.stride for card in cards))
+    halo = round_up(max(card.halo_px for card in cards), stride)
+    rows, columns = _tiles(stack, cards, tile, stride, halo)
+    minds = [text for card in cards for text in judge_pixels(stack, card, few, (low, high), guessed).warnings]
+    finite = few[np.isfinite(few)]
+    tile_px = (max(rows) + 2 * halo) * (max(columns) + 2 * halo)
+    return Plan(
+        model=", ".join(card.name for card in cards),
+        weights_sha256=", ".join(card.weights_sha256 for card in cards),
+        axes=stack.axes,
+        shape=stack.data.shape,
+        dtype=str(stack.data.dtype),
+        colours=colours,
+        channels=cards[0].in_channels,
+        out_channels=cards[0].out_channels,
+        planes=chosen,
+        intensity=(low, high),
+        fill=float(np.median(finite)) if finite.size else low,
+        rows=rows,
+        columns=columns,
+        stride=stride,
+        halo_px=halo,
+        engine=engine,
+        device=device,
+        precision=precision,
+        way=way,
+        passes=number,
+        seed=seed if way == "dropout" else None,
+        memory_bytes=max(_activation_bytes(one.network, one.card) for one in models) * tile_px,
+        warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds])),
+        versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
+    )
+
+
+# --- what a plan is decided from -----------------------------------------------------------------------------
+
+
+def _listed(planes: Sequence[int]) -> str:
+    few = ", ".join(map(str, planes[:12]))
+    return few if len(planes) <= 12 else f"{few} and {len(planes) - 12} more"
+
+
+def _several(model: Models) -> bool:
+    return isinstance(model, Sequence) and not isinstance(model, str)
+
+
+def _known_range(stack: ImageStack, cards: Sequence[ModelCard]) -> tuple[float, float] | None:
+    """Return the grey levels that models of other than 8 bit were trained on, for such images."""
+    ranges = {card.input_range for card in cards}
+    if len(ranges) > 1:
+        raise ValueError(
+            f"the models know different grey levels as black and full scale ({', '.join(map(str, sorted(ranges)))}): restore "
+            "with each by itself"
+        )
+    (known,) = ranges
+    return known if known != (0.0, 255.0) and stack.data.dtype != np.uint8 else None
+
+
+def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
+    if stack.data.dtype.kind != "f":
+        return []
+    count = int(np.count_nonzero(~np.isfinite(sample)))
+    seen = "" if isinstance(stack.data, np.ndarray) else " in the middle plane (others were not looked at)"
+    if not count:
+        return []
+    return [
+        f"{count} pixels are NaN or infinite{seen}: they stay NaN in the result, and their surroundings are guesses"
+    ]
+
+
+def _tiles(
+    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if tile is not None and (not isinstance(tile, int) or tile < 1):
+        raise ValueError(f"tile is {tile!r}: give the side of a tile in pixels, or None")
+    rows, columns = stack.yx_shape
+    if whole := [card.name for card in cards if not card.tile_safe]:
+        if tile is not None and tile < max(rows, columns):
+            raise ValueError(
+                f"model {whole[0]!r} takes statistics of the whole image and cannot run in tiles of {tile} px; leave "
+                "tile out"
+            )
+        return (rows,), (columns,)
+    side = tile or TILE_PX
+    return tile_sizes(rows, side, stride=stride, halo=halo), tile_sizes(columns, side, stride=stride, halo=halo)
+
+
+def _activation_bytes(network: nn.Module, card: ModelCard) -> int:
+    """Return the memory of all layers' outputs per pixel of a tile: more than the network holds at one time."""
+    total = 0
+
+    def add(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel() * output.element_size()
+
+    hooks = [part.register_forward_hook(add) for part in network.modules() if not list(part.children())]
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, card.in_channels, card.stride, card.stride))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return -(-total // card.stride**2)
