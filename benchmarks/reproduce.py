@@ -21,6 +21,7 @@ import torch
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.held_out import LEVELS_UM, simulated_stack
 from napari_cellrestore.metrics import focus_ratio, fpw, mse, psnr, ssim
+from napari_cellrestore.networks import create_network
 from napari_cellrestore.pairs import training_images
 from napari_cellrestore.recipe import RECIPES, ImageSource, Recipe
 from napari_cellrestore.schemes import create_scheme
@@ -75,7 +76,15 @@ SECTIONS = [
     Section(
         "pix2pix, PAN and deblurGAN",
         "Olofsson & Wagnström 2019, table 6.2",
-        {"pix2pix": ("pix2pix", {}), "PAN": ("pan", {}), "deblurGAN": ("deblurgan", {})},
+        {
+            "pix2pix": ("pix2pix", {}),
+            "PAN": ("pan", {}),
+            "deblurGAN": ("deblurgan", {}),
+            "deblurGAN, features of `distance`": (
+                "deblurgan",
+                {"features": {"network": "distance", "layers": [3], "compare": "mse"}},
+            ),
+        },
         "pix2pix was best in all but the focus ratio, where PAN was",
     ),
     Section(
@@ -96,7 +105,14 @@ SECTIONS = [
     Section(
         "Style loss of VGG-16",
         "Olofsson & Wagnström 2019, table 6.7",
-        {"pix2pix": ("pix2pix", {}), "VGG, block 5, weight 10": ("pix2pix-vgg", {})},
+        {
+            "pix2pix": ("pix2pix", {}),
+            "VGG, block 5, weight 10": ("pix2pix-vgg", {}),
+            "`distance`, layer 4, weight 10": (
+                "pix2pix-vgg",
+                {"features": {"network": "distance", "layers": [4], "compare": "gram"}},
+            ),
+        },
         "block 5 made FPW and the focus ratio a little better and MSE worse",
     ),
     Section(
@@ -202,12 +218,17 @@ def _flat(changes: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Train a variant and measure it, or return what was measured before."""
-    folder = options.runs / key_of(name, changes)
+def known(folder: Path) -> dict[str, Any]:
+    """Return what was measured of a variant, or why it cannot be run; nothing where neither is known."""
     result = folder / "result.json"
-    if result.exists():
-        return dict(json.loads(result.read_text(encoding="utf-8")))
+    return dict(json.loads(result.read_text(encoding="utf-8"))) if result.exists() else {}
+
+
+def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> None:
+    """Train a variant and measure it, unless that was done."""
+    folder = options.runs / key_of(name, changes)
+    if "rows" in (before := known(folder)) or "over_defocus" in before:
+        return
     recipe = variant(name, changes, options)
     try:
         images = training_images(recipe)
@@ -220,17 +241,19 @@ def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> dict
                 )
         minutes = (time.monotonic() - started) / 60
     except ValueError as error:
-        return {"missing": str(error)}
+        measured: dict[str, Any] = {"missing": str(error)}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").write_text(json.dumps(measured), encoding="utf-8")
+        return
     network, _ = trained_network(folder, recipe)
     test = next(iter(images.splits.values())).test[:TEST_IMAGES]
     measured = (
         over_defocus(network, recipe, test) if name.startswith("defocus-") else over_levels(network, recipe, test)
     )
-    measured |= {"minutes": round(minutes, 1), "ms": milliseconds(network), "parameters": _count(network)}
+    measured |= {"minutes": round(minutes, 1), "parameters": _count(network), "channels": network.in_channels}
     if recipe.discriminator and recipe.discriminator.adversarial == "bce" and "pan" not in name:
         measured["critic"] = critic_outputs(folder, recipe, test)
-    result.write_text(json.dumps(measured), encoding="utf-8")
-    return measured
+    (folder / "result.json").write_text(json.dumps(measured), encoding="utf-8")
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------
@@ -260,7 +283,7 @@ def over_levels(network: torch.nn.Module, recipe: Recipe, paths: tuple[Path, ...
 
 def scored(truth: np.ndarray, image: np.ndarray) -> list[float]:
     """Return MSE, SSIM, PSNR, FR and FPW."""
-    known = {"data_range": 255}
+    known: Any = {"data_range": 255}
     return [
         mse(truth, image, **known),
         ssim(truth, image, **known),
@@ -308,15 +331,22 @@ def critic_outputs(folder: Path, recipe: Recipe, paths: tuple[Path, ...]) -> lis
 
 
 @torch.inference_mode()
-def milliseconds(network: torch.nn.Module) -> float:
-    """Return the median time of a 360 x 360 image."""
-    image = torch.zeros(1, network.in_channels, 360, 360)
-    seconds = []
+def add_milliseconds(results: dict[str, dict[str, Any]], recipes: dict[str, Recipe]) -> None:
+    """Add the median time of a 360 x 360 image, of all networks in turn in one run."""
+    networks = {}
+    for key, result in results.items():
+        if "channels" in result:
+            recipe = recipes[key]
+            networks[key] = create_network(recipe.network, result["channels"], None, **recipe.options).eval()
+    taken: dict[str, list[float]] = {key: [] for key in networks}
     for _ in range(7):
-        started = time.perf_counter()
-        network(image)
-        seconds.append(time.perf_counter() - started)
-    return round(1000 * float(np.median(seconds)), 1)
+        for key, network in networks.items():
+            image = torch.zeros(1, results[key]["channels"], 360, 360)
+            started = time.perf_counter()
+            network(image)
+            taken[key].append(time.perf_counter() - started)
+    for key, seconds in taken.items():
+        results[key]["ms"] = round(1000 * float(np.median(seconds)), 1)
 
 
 def _count(network: torch.nn.Module) -> int:
@@ -411,17 +441,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000, help="of every variant of --quick")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
+    parser.add_argument(
+        "--share", type=int, nargs=2, default=(0, 1), metavar=("K", "N"), help="run every N-th variant from K"
+    )
+    parser.add_argument("--threads", type=int, help="processor cores to use")
     options = parser.parse_args()
     options.runs = options.runs / ("quick" if options.quick else "full")
-    results: dict[str, dict[str, Any]] = {}
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    rows = {key_of(*row): row for section in SECTIONS for row in section.rows.values()}
+    first, step = options.share
     started = time.monotonic()
-    for name, changes in [row for section in SECTIONS for row in section.rows.values()]:
-        key = key_of(name, changes)
-        done = (options.runs / key / "result.json").exists()
-        if key in results or (not done and (options.page_only or time.monotonic() - started > 60 * options.minutes)):
-            continue
-        results[key] = run(name, changes, options)
-        PAGE.write_text(page(results, options), encoding="utf-8")
+    for name, changes in [] if options.page_only else list(rows.values())[first::step]:
+        if time.monotonic() - started < 60 * options.minutes:
+            run(name, changes, options)
+    results = {key: found for key in rows if (found := known(options.runs / key))}
+    add_milliseconds(results, {key: variant(*row, options) for key, row in rows.items()})
     PAGE.write_text(page(results, options), encoding="utf-8")
 
 

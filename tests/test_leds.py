@@ -112,7 +112,7 @@ def test_frozen():
         ("0,-1,0,low\n", r"row 0 \(LED 0\): polar_deg is '-1.0'"),
         ("0,1,0,bright\n", r"row 0 \(LED 0\): exposure is 'bright': it must be one of single, low, high, hdr"),
         ("0,1,0,low\n1,many,0,low\n", "row 1: polar_deg is 'many': it must be a number"),
-        ("0,1,0,low\n1.5,2,0,low\n", "row 1: index is '1.5': it must be a number"),
+        ("0,1,0,low\n1.5,2,0,low\n", "row 1: index is '1.5': it must be a whole number"),
         ("0,1,,low\n", "row 0: azimuth_deg is ''"),
         ("0,1\n", "row 0: azimuth_deg is ''"),
         ("0,1,nan,low\n", r"row 0 \(LED 0\): azimuth_deg is 'nan': it must be an angle"),

@@ -97,6 +97,27 @@ def augment(
     return np.ascontiguousarray(blurred), np.ascontiguousarray(sharp)
 
 
+def turned(images: Sequence[Array], turn_deg: float, mirrored: bool, size: int) -> list[Array]:
+    """Return the middle of images (Y, X, C), left and right exchanged or not, then turned against the clock.
+
+    Quarter turns move pixels; other turns interpolate them as :func:`augment` does.
+
+    Examples
+    --------
+    >>> image = np.arange(8.0).reshape(2, 4, 1)
+    >>> turned([image], 90, False, 2)[0][..., 0].tolist()
+    [[2.0, 6.0], [1.0, 5.0]]
+    """
+    images = [np.asarray(image[:, ::-1] if mirrored else image, np.float32) for image in images]
+    quarters, rest = divmod(turn_deg, 90)
+    if not rest:
+        return [np.ascontiguousarray(np.rot90(_middle(image, size), int(quarters))) for image in images]
+    cos, sin = (np.float32(f(np.radians(turn_deg))) for f in (np.cos, np.sin))
+    axis = np.arange(size, dtype=np.float32) - (size - 1) / 2
+    y, x = axis[:, None], axis[None, :]
+    return _resampled(images, np.stack([cos * y + sin * x, cos * x - sin * y]))
+
+
 def reach_px(settings: Augmentation | None, size: int) -> int:
     """Return how many pixels around a crop of a size may move into it.
 
@@ -122,8 +143,13 @@ def _warps(settings: Augmentation) -> bool:
 
 def _warp(rng: np.random.Generator, images: Sequence[Array], settings: Augmentation, size: int) -> list[Array]:
     """Return the middle of images after one random map of coordinates."""
+    return _resampled(images, _coordinates(rng, settings, size))
+
+
+def _resampled(images: Sequence[Array], from_middle: Array) -> list[Array]:
+    """Return images at places (2, size, size) in pixels from the middle."""
     middle = (np.asarray(images[0].shape[:2]) - 1) / 2
-    where = _coordinates(rng, settings, size) + middle.astype(np.float32)[:, None, None]  # (2, size, size)
+    where = from_middle + middle.astype(np.float32)[:, None, None]
     pixels = np.concatenate(images, axis=-1).transpose(2, 0, 1)
     # torch interpolates with a = -0.75, which bends ramps. Kernels are linear in a, and that of a = 0 is linear
     # interpolation at places drawn to whole pixels: so -0.5 is two thirds of the one and a third of the other (in two

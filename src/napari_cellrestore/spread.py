@@ -8,12 +8,13 @@ input. What is certain does not depend on how the slide lay or on which of sever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds.symmetry import TOLERANCE_DEG, permutation
 
 Array = np.ndarray
 
@@ -24,8 +25,6 @@ WAYS = {
     "dropout": "with other units of the network dropped",
     "members": "by several models of one task",
 }
-#: LEDs are the same where their directions differ by no more than this.
-TOLERANCE_DEG = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,18 +77,11 @@ def led_symmetries(leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG) -> t
     >>> len(led_symmetries(cross)), led_symmetries(cross)[4].planes  # mirrored: right and left change places
     (8, (0, 3, 2, 1, 4))
     """
-    direction = np.sin(np.radians(leds.polar_deg)) * np.exp(1j * np.radians(leds.azimuth_deg))
-    direction = np.where(leds.kind == "brightfield", 0, direction)
-    light = list(zip(leds.exposure, leds.kind, np.nan_to_num(leds.wavelength_um), strict=True))
-    unlike = np.array([[one != other for other in light] for one in light])
     found = []
     for symmetry in SYMMETRIES:
-        mirrored = -direction.conj() if symmetry.mirrored else direction
-        turned = mirrored * (-1j) ** symmetry.turns  # against the clock, where rows run down
-        distance = np.abs(direction[:, None] - turned[None]) + np.where(unlike, np.inf, 0)
-        planes = tuple(int(plane) for plane in distance.argmin(axis=1))
-        if distance.min(axis=1).max() <= np.radians(tolerance_deg) and len(set(planes)) == len(planes):
-            found.append(Symmetry(symmetry.turns, symmetry.mirrored, planes))
+        rows = permutation(leds, 90 * symmetry.turns, symmetry.mirrored, tolerance_deg=tolerance_deg)
+        if rows is not None:
+            found.append(replace(symmetry, planes=tuple(rows.tolist())))
     return tuple(found)
 
 

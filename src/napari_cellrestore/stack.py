@@ -169,6 +169,15 @@ class ImageStack:
             changes["leds"] = self.leds[index] if keep else None
         return self.replace(**changes)
 
+    def joined(self, planes: Sequence[int]) -> da.Array:
+        """Return planes of the only axis of planes, one after the other along channels: lazily, (Y, X, planes x colours)."""
+        import dask.array as da
+
+        if len(self.plane_axes) != 1:
+            raise ValueError(f"planes can be joined along one axis, this stack has {self.axes}")
+        data = da.asarray(self.data) if self.rgb else da.asarray(self.data)[..., None]
+        return da.concatenate([data[plane] for plane in planes], axis=-1)
+
     def __repr__(self) -> str:
         size = " x ".join(f"{letter} {length}" for letter, length in zip(self.axes, self.data.shape, strict=True))
         pixel = "pixel size not known" if self.pixel_um is None else f"{self.pixel_um:g} um/px"

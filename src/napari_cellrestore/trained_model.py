@@ -20,12 +20,14 @@ from napari_cellrestore.held_out import (
     simulated_stack,
     summary,
 )
+from napari_cellrestore.leds import LedTable
 from napari_cellrestore.metrics import mse, psnr, ssim
 from napari_cellrestore.model import Model, save_model
 from napari_cellrestore.networks import receptive_halo, stride_of
 from napari_cellrestore.pairs import Crop, Split, TrainingImages, read_smear
 from napari_cellrestore.pairs.sources import source_names
 from napari_cellrestore.recipe import Recipe
+from napari_cellrestore.restore.inputs import clearest
 from napari_cellrestore.schemes.batch import to_grey_levels, to_tensor
 from napari_cellrestore.train import trained_network
 
@@ -86,6 +88,8 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
         options=recipe.options,
         in_channels=network.in_channels,
         out_channels=network.out_channels,
+        in_planes=getattr(pairs, "in_planes", recipe.in_planes),
+        leds=pairs.leds.columns() if hasattr(pairs, "leds") else None,
         stride=stride,
         tile_safe=tile_safe,
         halo_px=receptive_halo(network, pairs.in_channels, stride) if gives_image and tile_safe else 0,
@@ -198,7 +202,10 @@ def _by_pair(model: Model, recipe: Recipe, images: TrainingImages, say: Say) -> 
 @torch.inference_mode()
 def _pair_scores(model: Model, crop: Crop) -> list[float]:
     low, high = model.card.input_range
-    before = crop.input[..., : crop.target.shape[-1]]  # of several planes the first
+    colours = model.card.in_channels // model.card.in_planes
+    first = colours * clearest(LedTable(**model.card.leds) if model.card.leds else None)
+    before = crop.input[..., first : first + colours]  # of several planes one
+    before = np.broadcast_to(before, crop.target.shape) if colours == 1 else before[..., : crop.target.shape[-1]]
     after = np.clip(to_grey_levels(model.network(to_tensor([crop.input], (low, high))), (low, high)), low, high)
     target, before, after = (image[..., 0] if image.shape[-1] == 1 else image for image in (crop.target, before, after))
     return [

@@ -8,15 +8,19 @@ from threading import Event
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_cellrestore.card import ModelCard
 from napari_cellrestore.deconvolve import deconvolution_model
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.restore.live import LiveRestoration
 from napari_cellrestore.gui.restore.widget import RestoreWidget
+from napari_cellrestore.leds import LedTable
 from napari_cellrestore.model import load_model, save_model
+from napari_cellrestore.networks import create_network
 from napari_cellrestore.restore import plan_restoration, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
 
@@ -265,6 +269,46 @@ def test_a_kernel_saved_meanwhile_is_offered_and_restores(viewer, widget, qtbot,
     wait_for_tiles(qtbot, widget, 1)
     expected = restore(np.asarray(source.data), load_model("my scope")).compute()
     np.testing.assert_array_equal(np.asarray(viewer.layers["smear restored"].data[0]), expected)
+
+
+def test_planes_that_become_one_image(viewer, widget, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
+    leds = LedTable(index=[4, 7], polar_deg=[0, 30], azimuth_deg=[0, 90])
+    options = {"width": 8, "blocks": 1, "growth": 4}
+    for name, fields in (("stain", {"leds": leds.columns()}), ("two planes", {})):
+        torch.manual_seed(0)
+        card = ModelCard(name=name, task="stain", network="rrdb", options=options, in_channels=6, in_planes=2, **fields)
+        save_model(tmp_path / "models" / name, create_network("rrdb", 6, 3, **options), card)
+    table = LedTable(index=[7, 1, 4], polar_deg=[30, 50, 0], azimuth_deg=[90, 0, 0])
+    stack = ImageStack(smear((3, 60, 80, 3)), "AYXS", pixel_um=0.3, leds=table, source="cells.tif")
+    source = add(viewer, stack)
+    source.translate = (0, 5, 7)
+    widget.model_choice.showPopup()
+    widget.model_choice.hidePopup()
+    widget.model_choice.setCurrentText("stain")
+    assert not widget.planes_edit.isVisible()
+    assert "2 planes make one image" in widget.plan_text.text()
+    widget.apply()
+    wait_for_tiles(qtbot, widget, 1)
+    result = viewer.layers["cells restored"]
+    model = load_model("stain")
+    assert plan_restoration(stack, model).planes == (2, 0)
+    np.testing.assert_array_equal(np.asarray(result.data[0]), restore(stack, model).compute())
+    np.testing.assert_allclose(result.data_to_world((10, 20)), source.data_to_world((0, 10, 20))[1:])
+    assert result.units == source.units[1:]
+    path = tmp_path / "stained.ome.tif"
+    widget.save(path)
+    qtbot.waitUntil(lambda: path.exists() and not widget._saving.running, timeout=30_000)
+    assert (open_stack(path).axes, open_stack(path).pixel_um) == ("YXS", 0.3)
+
+    widget.model_choice.setCurrentText("two planes")
+    assert widget.planes_edit.isVisible()
+    assert "say which of the 3 (planes)" in widget.plan_text.text()
+    for text, said in (("1, x", "give 2 numbers, such as 3, 5"), ("1 3", "takes 2 of 0 to 2"), ("0, 2", "2 planes make")):
+        widget.planes_edit.setText(text)
+        widget.planes_edit.editingFinished.emit()
+        assert said in widget.plan_text.text()
+    assert widget.apply_button.isEnabled()
 
 
 # --- several passes, and what the model knows ---------------------------------------------------------------------

@@ -50,6 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="restore turned and mirrored, 8 times in all (8 times slower): the result is the mean, and a second file "
         "*_unsure says in grey levels how far they differ, where the model is unsure",
     )
+    parser.add_argument(
+        "--planes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of a model that makes one image of several planes: which, from 0",
+    )
+    parser.add_argument(
+        "--leds", type=Path, metavar="TABLE", help="of an LED stack: its table, where none lies beside it"
+    )
     add_axes(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="only say what would be done, and whether the model knows such images"
@@ -75,7 +85,7 @@ def _restore_file(options: argparse.Namespace, path: str, target: Path, model: M
     targets = [target, spread_path(target)] if options.turned else [target]
     for one in targets:
         _check_target(Path(path), one, options.overwrite)
-    stack = open_stack(path, axes=options.axes)
+    stack = open_stack(path, axes=options.axes, leds=options.leds)
     plan = plan_restoration(
         stack,
         model,
@@ -84,6 +94,7 @@ def _restore_file(options: argparse.Namespace, path: str, target: Path, model: M
         device=options.device,
         intensity=options.intensity,
         turned=options.turned,
+        planes=options.planes,
     )
     _say_plan(options, path, target, plan)
     if options.dry_run:

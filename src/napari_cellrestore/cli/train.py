@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--stacks", ("FOLDER", "N"), "focus stacks with their sharp planes"),
         ("--pairs", ("INPUT TARGET", "N"), "two folders of images of the same names"),
         ("--unpaired", ("INPUT TARGET", "N"), "two folders of images of two kinds"),
+        ("--leds", ("INPUT TARGET", "N"), "LED stacks, and stained images of the same names"),
     ):
         source.add_argument(option, metavar=metavar, help=what, action="append", default=[], nargs="+")
     source.add_argument("--align", action="store_true", help="move inputs by whole pixels to lie on their targets")
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         update={"images": tuple(_sources(options)) or recipe.images, "steps": options.steps or recipe.steps}
     )
     if not recipe.images:
-        raise ValueError("no images to train on: give --images, --stacks, --pairs or --unpaired")
+        raise ValueError("no images to train on: give --images, --stacks, --pairs, --unpaired or --leds")
     target = options.model or options.folder / recipe.name
     if target.exists():
         raise ValueError(f"{target}: exists already; give another folder with --model")
@@ -75,7 +76,7 @@ def _sources(options: argparse.Namespace) -> Iterator[ImageSource]:
     """Return the folders given on the command line."""
     from napari_cellrestore.recipe import ImageSource
 
-    for kind, folders in (("sharp", 1), ("stacks", 1), ("pairs", 2), ("unpaired", 2)):
+    for kind, folders in (("sharp", 1), ("stacks", 1), ("pairs", 2), ("unpaired", 2), ("leds", 2)):
         option = "images" if kind == "sharp" else kind
         for words in getattr(options, option):
             paths, rest = words[:folders], words[folders:]

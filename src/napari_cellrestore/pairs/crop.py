@@ -11,6 +11,8 @@ Array = np.ndarray
 #: Longest side of a whole image that is validated on, and how many of them: validation must not hold a training up.
 VALIDATION_PX = 512
 VALIDATION_IMAGES = 4
+#: Of smaller images there are more, up to as many pixels.
+VALIDATION_PIXELS = VALIDATION_IMAGES * VALIDATION_PX**2
 
 
 class Crop(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_cellrestore.augment import augment, reach_px
-from napari_cellrestore.pairs.crop import VALIDATION_IMAGES, VALIDATION_PX, Crop
+from napari_cellrestore.pairs.crop import VALIDATION_PIXELS, VALIDATION_PX, Crop
 from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture
 from napari_cellrestore.recipe import Augmentation
 
@@ -165,11 +165,15 @@ class ImagePairs:
         return Crop(given, target, field.level_um(planes))
 
     def validation(self) -> list[Crop]:
-        """Return up to four whole pairs that are in no crop; of large ones the middle."""
-        return [
-            field.whole(field.usual(self._in_planes), middle(field.area, VALIDATION_PX))
-            for field in self._validation[:VALIDATION_IMAGES]
-        ]
+        """Return a few whole pairs that are in no crop; of large ones the middle, of small ones more."""
+        crops: list[Crop] = []
+        left = VALIDATION_PIXELS
+        for field in self._validation:
+            crops.append(field.whole(field.usual(self._in_planes), middle(field.area, VALIDATION_PX)))
+            left -= crops[-1].target[..., 0].size
+            if left <= 0:
+                break
+        return crops
 
     def test(self) -> Iterator[tuple[str, Crop]]:
         """Yield name and pair of everything that is kept for the test, whole: each plane of a stack."""

@@ -16,6 +16,7 @@ from napari_cellrestore.pairs.crop import Crop, Pairs
 from napari_cellrestore.pairs.defocus import DefocusPairs
 from napari_cellrestore.pairs.folders import folder_fields, match_folders
 from napari_cellrestore.pairs.images import Field, ImagePairs
+from napari_cellrestore.pairs.led_stacks import LedPairs, led_fields
 from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, images_in, open_picture
 from napari_cellrestore.pairs.split import SETS, Split, check_leaks, fingerprint, look_alikes, split_by_image
 from napari_cellrestore.pairs.stacks import some, stack_fields, stacks_in
@@ -189,11 +190,27 @@ def _targets(fields: Mapping[Path, Field]) -> dict[Path, Picture]:
     return {path: field.target for path, field in fields.items()}
 
 
+def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+    matched, notes = match_folders(source.input, str(source.target))
+    split = split_by_image(list(matched), every=source.every, slide=source.slide)
+    targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
+    fields, leds, said = led_fields(matched, wanted.room, wanted.recipe.leds)
+    pairs = LedPairs(
+        *([fields[path] for path in part] for part in split.sets),
+        leds=leds,
+        turn=wanted.recipe.augmentation is None or wanted.recipe.augmentation.quarter_turns,
+        intensity_range=wanted.recipe.intensity_range,
+        notes=[*notes, *said],
+    )
+    return _Found(pairs, {name: split}, [split, targets], pairs.notes, _targets(fields))
+
+
 #: How each kind of source but sharp images becomes pairs.
 _KINDS: dict[str, Callable[[str, ImageSource, _Wanted], _Found]] = {
     "pairs": _paired,
     "stacks": _stacks,
     "unpaired": _unpaired,
+    "leds": _leds,
 }
 
 

@@ -3,6 +3,7 @@
 from napari_cellrestore.recipe.named import RECIPES, read_recipe
 from napari_cellrestore.recipe.recipe import CYCLIC, OTHER_LOSSES, Recipe
 from napari_cellrestore.recipe.settings import (
+    WITH_TARGETS,
     Augmentation,
     DefocusSettings,
     DiscriminatorSettings,
@@ -14,6 +15,7 @@ __all__ = [
     "CYCLIC",
     "OTHER_LOSSES",
     "RECIPES",
+    "WITH_TARGETS",
     "Augmentation",
     "DefocusSettings",
     "DiscriminatorSettings",

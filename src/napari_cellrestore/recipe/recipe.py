@@ -52,6 +52,7 @@ class Recipe(BaseModel):
     network: str = Field(description="Architecture, a key of NETWORKS")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the architecture")
     in_planes: int = Field(1, ge=1, description="Planes of a stack that enter together")
+    leds: str | None = Field(None, description="Which planes of LED stacks enter, a key of SUBSETS; all where left out")
     levels_um: tuple[float, ...] = Field((), description="Distances from focus that the network distance tells apart")
     start: str | None = Field(None, description="Model, or folder of one, whose weights it starts from")
     losses: dict[str, float] = Field(description="Weights of the losses, keys of LOSSES or of OTHER_LOSSES")

@@ -81,15 +81,20 @@ class FeatureSettings(_Settings):
     weights: str | None = Field(None, description="File of its weights; the user's cache where left out")
 
 
+#: Kinds of sources that have two folders.
+WITH_TARGETS = ("pairs", "unpaired", "leds")
+
+
 class ImageSource(_Settings):
     """A folder of images to train on.
 
     ``sharp``: sharp images, of which blurred ones are simulated. ``pairs``: ``input`` and ``target`` hold images of the
     same names. ``stacks``: focus stacks, whose sharpest plane is the target of every other one. ``unpaired``: images of
-    two kinds that do not belong to each other.
+    two kinds that do not belong to each other. ``leds``: LED stacks in ``input``, stained images of the same names in
+    ``target``.
     """
 
-    kind: Literal["sharp", "pairs", "stacks", "unpaired"] = "sharp"
+    kind: Literal["sharp", "pairs", "stacks", "unpaired", "leds"] = "sharp"
     input: str = Field(min_length=1, description="Folder of the images, or of the inputs")
     target: str | None = Field(None, description="Folder of the targets")
     every: int = Field(10, ge=3, description="Of so many images one is kept for the test and one to validate")
@@ -109,7 +114,7 @@ class ImageSource(_Settings):
 
     @model_validator(mode="after")
     def _target_where_needed(self) -> ImageSource:
-        if (self.kind in ("pairs", "unpaired")) != (self.target is not None):
+        if (self.kind in WITH_TARGETS) != (self.target is not None):
             needs = "needs a folder of targets" if self.target is None else "takes no folder of targets"
             raise ValueError(f"images of kind {self.kind!r}: this kind {needs}")
         return self

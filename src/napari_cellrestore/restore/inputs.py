@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds.symmetry import TOLERANCE_DEG
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.stack import ImageStack
 
@@ -20,8 +21,6 @@ Array = np.ndarray
 ImageLike: TypeAlias = Array | da.Array | ImageStack
 #: One model or its name; of the way "members" several.
 Models: TypeAlias = Model | str | Sequence[Model | str]
-#: LEDs are the same where the directions of their light differ by no more than this.
-SAME_DEG = 1.0
 
 
 def loaded(model: Models) -> list[Model]:
@@ -95,7 +94,7 @@ def _lit_alike(stack: ImageStack, card: ModelCard) -> tuple[int, ...]:
     same = (wanted.exposure[:, None] == ours.exposure) & (_whole(wanted)[:, None] == _whole(ours))
     far_deg[~same] = np.inf
     nearest = far_deg.argmin(axis=1)
-    missing = far_deg.min(axis=1) > SAME_DEG
+    missing = far_deg.min(axis=1) > TOLERANCE_DEG
     if missing.any():
         names = [
             f"{row.index[0]} ({row.polar_deg[0]:.1f} deg at {row.azimuth_deg[0]:.0f} deg, {row.exposure[0]})"
@@ -129,8 +128,9 @@ def _apart_deg(one: LedTable, other: LedTable) -> Array:
 
 def given(stack: ImageStack, planes: Sequence[int]) -> da.Array:
     """Return what goes into the network: (..., Y, X, channels), of planes taken together one after the other along channels."""
-    data = da.asarray(stack.data) if stack.rgb else da.asarray(stack.data)[..., None]
-    return da.concatenate([data[plane] for plane in planes], axis=-1) if planes else data
+    if planes:
+        return stack.joined(planes)
+    return da.asarray(stack.data) if stack.rgb else da.asarray(stack.data)[..., None]
 
 
 def before(stack: ImageStack, plan: Plan) -> ImageStack:
@@ -140,7 +140,7 @@ def before(stack: ImageStack, plan: Plan) -> ImageStack:
     else the first. A grey image that became a coloured one is shown in grey colours.
     """
     if plan.planes:
-        stack = stack.select(stack.plane_axes, _clearest(stack, plan.planes))
+        stack = stack.select(stack.plane_axes, plan.planes[clearest(stack.leds and stack.leds[list(plan.planes)])])
     if stack.rgb and not plan.result_axes.endswith("S"):
         return stack.replace(data=da.asarray(stack.data)[..., 1], axes=stack.axes.removesuffix("S"))
     if not stack.rgb and plan.result_axes.endswith("S"):
@@ -148,8 +148,6 @@ def before(stack: ImageStack, plan: Plan) -> ImageStack:
     return stack
 
 
-def _clearest(stack: ImageStack, planes: Sequence[int]) -> int:
-    if stack.leds is None:
-        return planes[0]
-    leds = stack.leds[list(planes)]
-    return planes[int(np.argmin(np.where(_whole(leds), -1.0, leds.polar_deg)))]
+def clearest(leds: LedTable | None) -> int:
+    """Return the row that looks most like a usual image: all LEDs inside the aperture, else the most central, else the first."""
+    return 0 if leds is None else int(np.argmin(np.where(_whole(leds), -1.0, leds.polar_deg)))

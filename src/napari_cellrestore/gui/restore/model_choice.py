@@ -11,11 +11,10 @@ from napari_cellrestore.model import list_models
 
 
 class ModelChoice(QComboBox):
-    """One model for a task; the list is read anew each time it is opened, as models are trained and saved meanwhile."""
+    """One model that makes images; the list is read anew when it is opened, as models are trained and saved meanwhile."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._task = task
         self._cards: dict[str, ModelCard] = {}
         self.refresh()
         NEWS.changed.connect(self.refresh)
@@ -27,7 +26,7 @@ class ModelChoice(QComboBox):
 
     def refresh(self) -> None:
         """List the models anew; the one chosen stays chosen if it is still there."""
-        cards = {card.name: card for card in list_models() if card.task == self._task}
+        cards = {card.name: card for card in list_models() if card.task != "distance"}
         if list(cards.values()) == list(self._cards.values()):
             return
         chosen, self._cards = self.currentText(), cards
@@ -35,7 +34,7 @@ class ModelChoice(QComboBox):
         self.clear()
         for row, card in enumerate(cards.values()):
             self.addItem(card.name)
-            self.setItemData(row, card.summary, Qt.ItemDataRole.ToolTipRole)
+            self.setItemData(row, f"{card.task}: {card.summary}", Qt.ItemDataRole.ToolTipRole)
         if chosen in cards:
             self.setCurrentText(chosen)
         self.blockSignals(blocked)

@@ -55,4 +55,9 @@ def _options(stack: ImageStack, source: Image, made: dict[str, Any]) -> dict[str
     ((_, options, _),) = layer_data(stack.replace(notes=(), provenance=made))
     del options["contrast_limits"]
     options |= {"multiscale": True, "affine": source.affine, "units": source.units}
+    if stack.data.ndim - stack.rgb < source.ndim:  # planes that became one image leave its own axes
+        rows_columns = [source.ndim - 2, source.ndim - 1]
+        place = source._transforms["data2physical"].set_slice(rows_columns)
+        options |= {"affine": source.affine.set_slice(rows_columns), "units": source.units[-2:]}
+        return options | {"scale": place.scale, "translate": place.translate, "rotate": place.rotate}
     return options | {"scale": source.scale, "translate": source.translate, "rotate": source.rotate}

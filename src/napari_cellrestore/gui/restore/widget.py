@@ -66,7 +66,7 @@ class RestoreWidget(Panel):
         Connections(self).connect(napari_viewer.layers.events.removed, self._on_removed)
         self.layer_choice.changed.connect(self._on_layer)
         self.model_choice.currentIndexChanged.connect(self._decide)
-        for edit in (self.black_edit, self.white_edit):
+        for edit in (self.black_edit, self.white_edit, self.planes_edit):
             edit.editingFinished.connect(self._decide)
         self.turned_check.toggled.connect(self._decide)
         self.apply_button.clicked.connect(self.apply)
@@ -76,7 +76,7 @@ class RestoreWidget(Panel):
 
     def _build(self) -> None:
         self.layer_choice = LayerChoice(self._viewer, lambda layer: isinstance(layer, Image) and not is_live(layer))
-        self.model_choice = ModelChoice("deblur")
+        self.model_choice = ModelChoice()
         self.about, self.plan_text, self.status = _text(), _text(), _text()
         self.apply_button = QPushButton("Apply")
         self.apply_button.setToolTip("Restore what is in view, tile by tile; move the view to restore more")
@@ -95,13 +95,16 @@ class RestoreWidget(Panel):
         levels.insertWidget(1, QLabel("to"))
         self.turned_check = QCheckBox("8 ways, 8 times slower")
         self.turned_check.setToolTip(
-            "The image is restored turned and mirrored, eight times in all. The result is the mean; a second layer shows in "
-            "grey levels how far the eight differ: where the model is unsure."
+            "The image is restored turned and mirrored, eight times in all (of LED stacks as often as the LEDs allow). The "
+            "result is the mean; a second layer shows in grey levels how far they differ: where the model is unsure."
         )
+        self.planes_edit = QLineEdit(placeholderText="two numbers, such as 3, 5")
+        self.planes_edit.setToolTip("The model makes one image of several planes: which, counted from 0, in its order")
         self.domain = DomainBox()
-        form = QFormLayout()
+        self.form = form = QFormLayout()
         form.addRow("Image", self.layer_choice)
         form.addRow("Model", self.model_choice)
+        form.addRow("Planes", self.planes_edit)
         form.addRow("Grey levels", levels)
         form.addRow("Turned", self.turned_check)
         buttons = QHBoxLayout()
@@ -132,11 +135,18 @@ class RestoreWidget(Panel):
         layer, card = self.layer_choice.layer, self.model_choice.card
         self.show_content(layer is not None)
         self._decided = None
+        self.form.setRowVisible(self.planes_edit, card is not None and card.in_planes > 1 and not card.leds)
         if layer is not None and card is not None:
             self.about.setText(describe(card))
             try:
                 stack, model = stack_from_layer(layer), load_model(card.name)
-                plan = plan_restoration(stack, model, intensity=self._intensity(), turned=self.turned_check.isChecked())
+                plan = plan_restoration(
+                    stack,
+                    model,
+                    intensity=self._intensity(),
+                    turned=self.turned_check.isChecked(),
+                    planes=self._planes(card),
+                )
                 self._decided = stack, model, plan
                 self.plan_text.setText(explain(plan, warning_colour(self._viewer)))
                 self.black_edit.setPlaceholderText(f"{plan.intensity[0]:g}")
@@ -144,7 +154,7 @@ class RestoreWidget(Panel):
             except (ValueError, TypeError) as error:
                 self.plan_text.setText(escape(str(error)))
         elif card is None:
-            self.plan_text.setText("No model for this task is installed: train one, or copy its folder; see the docs.")
+            self.plan_text.setText("No model is installed: train one, or import one in Models.")
         if self._decided is None:
             self.domain.clear()
         else:
@@ -158,6 +168,15 @@ class RestoreWidget(Panel):
             return None
         low, high = (edit.text() or edit.placeholderText() or "nan" for edit in (self.black_edit, self.white_edit))
         return float(low.replace(",", ".")), float(high.replace(",", "."))
+
+    def _planes(self, card: ModelCard) -> list[int] | None:
+        """Return the planes that the user named, of a model that takes several."""
+        words = self.planes_edit.text().replace(",", " ").split()
+        if card.in_planes == 1 or card.leds or not words:
+            return None
+        if not all(word.isdecimal() for word in words):
+            raise ValueError(f"planes are {self.planes_edit.text()!r}: give {card.in_planes} numbers, such as 3, 5")
+        return [int(word) for word in words]
 
     # --- applying ------------------------------------------------------------------------------------------
 
@@ -278,6 +297,8 @@ def explain(plan: Plan, colour: str) -> str:
         f"{tiles} of up to {max(plan.rows)} × {max(plan.columns)} px with a halo of {plan.halo_px} px, "
         f"by {plan.engine} on the {plan.device}, up to {plan.memory_bytes / 2**20:.0f} MiB each."
     )
+    if plan.planes:
+        does += f" {len(plan.planes)} planes make one image."
     if plan.passes > 1:
         does += f" Each tile {plan.passes} times, {WAYS[plan.way]}: the result is the mean."
     return "".join([*minds, f"<p>{does}</p>"])

@@ -16,7 +16,7 @@ from napari_cellrestore.gui.choice import LayerChoice
 from napari_cellrestore.gui.folder_row import FolderRow
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.train.layer_pairs import FEWEST, count_pairs, pair_folders, save_pairs
-from napari_cellrestore.recipe import ImageSource, Recipe
+from napari_cellrestore.recipe import WITH_TARGETS, ImageSource, Recipe
 
 LAYERS, AS_FILE = "layers", "as the file says"
 #: Ways to give images, and what they are.
@@ -25,6 +25,7 @@ KINDS = {
     "stacks": ("Focus stacks", "Recorded focus stacks: the sharpest plane is the target of the others."),
     "pairs": ("Two folders", "Images of the same names in two folders: what goes in, and what should come out."),
     "unpaired": ("Two kinds", "Two folders of images that do not belong to each other."),
+    "leds": ("LED stacks", "Two folders: LED stacks with their tables, and stained images of the same names."),
     LAYERS: ("Open layers", "Layers that lie on each other; they are saved as files into the folder of the run."),
     AS_FILE: ("As the file says", ""),
 }
@@ -144,7 +145,7 @@ class SourceBox(QWidget):
         if kind == AS_FILE:
             return self._file
         folders = pair_folders(self._run()) if kind == LAYERS else (self.input.folder, self.target.folder)
-        target = str(folders[1]) if kind in ("pairs", "unpaired", LAYERS) else None
+        target = str(folders[1]) if kind in (*WITH_TARGETS, LAYERS) else None
         name = "pairs" if kind == LAYERS else kind
         align = self.align.isChecked() and name in ("stacks", "pairs")
         return (ImageSource.checked(kind=name, input=str(folders[0]), target=target, every=every, align=align),)
@@ -157,7 +158,7 @@ class SourceBox(QWidget):
         if self._kind == AS_FILE:
             folders = [Path(name) for source in self._file for name in (source.input, source.target) if name]
         else:
-            rows = (self.input, self.target) if self._kind in ("pairs", "unpaired") else (self.input,)
+            rows = (self.input, self.target) if self._kind in WITH_TARGETS else (self.input,)
             folders = [row.folder for row in rows if row.folder is not None]
             if len(folders) < len(rows):
                 return "Choose the folders of images and targets." if len(rows) > 1 else "Choose the folder of images."
@@ -177,7 +178,7 @@ class SourceBox(QWidget):
         for field in (self.input_layer, self.target_layer, self.cuts, self.add_button, self.saved):
             self.form.setRowVisible(field, kind == LAYERS)
         self.form.setRowVisible(self.input, kind not in (LAYERS, AS_FILE))
-        self.form.setRowVisible(self.target, kind in ("pairs", "unpaired"))
+        self.form.setRowVisible(self.target, kind in WITH_TARGETS)
         self.form.setRowVisible(self.align, kind in ("stacks", "pairs", LAYERS))
         self.form.setRowVisible(self.every, kind != AS_FILE)
         self.about.setText(KINDS[kind][1] or _listed(self._file))

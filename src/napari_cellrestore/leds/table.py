@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_cellrestore.leds.reading import NUMBERS, TEXTS, Row, read_rows, table_columns
 
 #: How a plane was exposed: at one setting for all (single), as one of a pair (low, high), or merged from several (hdr).
 EXPOSURES = ("single", "low", "high", "hdr")
@@ -19,8 +20,6 @@ KINDS = ("point", "brightfield", "darkfield")
 
 #: A column is given as a list or a single value and kept as an array with one value a row.
 Column = Any
-
-_NUMBERS = ("polar_deg", "azimuth_deg", "x_mm", "y_mm", "wavelength_um", "gain")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,25 +89,34 @@ class LedTable:
             raise ValueError(f"row {row} (LED {self.index[row]}): {column} is {str(value)!r}: it must be {allowed}")
 
     @classmethod
-    def read_csv(cls, path: str | PathLike[str]) -> LedTable:
-        """Read a table with a header line; columns named like the fields, others are left out.
+    def read(cls, path: str | PathLike[str]) -> LedTable:
+        """Read a table: CSV with a header line, or JSON where the name ends in ``.json``.
 
-        ``index``, ``polar_deg`` and ``azimuth_deg`` must be there. Errors name the file and the row, counted from 0
-        like planes.
+        JSON is a list of rows, each an object, or an object of columns, in which one value stands for all rows. Columns
+        are named like the fields, others are left out. There must be ``index`` and either ``polar_deg`` and
+        ``azimuth_deg``, or ``x_mm``, ``y_mm`` and ``height_mm``, the height of the array above the sample, of which the
+        angles follow: ``polar = atan(hypot(x, y) / height)``, ``azimuth = atan2(y, x)``. Angles that are given are taken.
+
+        Raises
+        ------
+        ValueError
+            One line that names the file and the row, counted from 0 like planes.
         """
         path = Path(path)
+        return cls.of_rows(read_rows(path), path.name)
+
+    @classmethod
+    def read_csv(cls, path: str | PathLike[str]) -> LedTable:
+        """Read a table of CSV; :meth:`read` tells CSV from JSON and says which columns there must be."""
+        return cls.read(path)
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Row], name: str) -> LedTable:
+        """Return the table of rows that were read from a file of this name, which errors begin with."""
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = list(csv.DictReader(file, skipinitialspace=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path.name}: not a text table ({error}); save it as CSV in UTF-8") from None
-        names = [name for name in (rows[0] if rows else {}) if name in {f.name for f in fields(cls)}]
-        if missing := [name for name in ("index", "polar_deg", "azimuth_deg") if name not in names]:
-            raise ValueError(f"{path.name}: no rows with {', '.join(missing)}; give a header line and one row a plane")
-        try:
-            return cls(**{name: [_cell(row, name, number) for number, row in enumerate(rows)] for name in names})
+            return cls(**table_columns(rows))
         except ValueError as error:
-            raise ValueError(f"{path.name}, {error}") from None
+            raise ValueError(f"{name}: {error}") from None
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the columns as plain lists, None for NaN; ``LedTable(**columns)`` makes the table again."""
@@ -134,6 +142,22 @@ class LedTable:
                 f"{self.polar_deg.min():g} to {self.polar_deg.max():g} degrees"
             )
         return self[keep]
+
+    def with_kinds(self, na: float) -> LedTable:
+        """Return the table with the kind of each single LED by its angle: "point" inside the aperture, else "darkfield".
+
+        Inside is ``sin(polar) < na``, as in :meth:`brightfield`. Rows of the kind "brightfield", lit by all LEDs inside,
+        stay. The immersion of the objective does not come in: angles are those in air, where the array is, and
+        ``n sin(angle)`` is the same in each layer up to the lens.
+
+        Examples
+        --------
+        >>> leds = LedTable(index=[-1, 0, 1], polar_deg=[0, 10, 30], azimuth_deg=0, kind=["brightfield", "point", "point"])
+        >>> leds.with_kinds(na=0.4).kind.tolist()
+        ['brightfield', 'point', 'darkfield']
+        """
+        kinds = np.where(self.brightfield(na), "point", "darkfield")
+        return replace(self, kind=np.where(self.kind == "brightfield", "brightfield", kinds))
 
     def brightfield(self, na: float) -> npt.NDArray[np.bool_]:
         """Return for each row whether its light enters an objective in air directly, ``sin(polar) < na``."""
@@ -167,10 +191,12 @@ class LedTable:
 
 def _column(name: str, values: Any, n: int) -> npt.NDArray[Any]:
     """Return one column as a read-only array of ``n``."""
-    if name in _NUMBERS:
+    if name in NUMBERS:
         column = np.asarray([np.nan if v is None else v for v in np.atleast_1d(values)], float)
+    elif name in TEXTS:
+        column = np.atleast_1d(np.asarray(values, str))
     else:
-        column = np.atleast_1d(np.asarray(values, str if name in ("exposure", "kind") else np.int64))
+        column = _whole(name, np.atleast_1d(np.asarray(values)))
     if column.shape not in ((n,), (1,)):
         raise ValueError(f"column {name} has {column.size} values for {n} rows: give one for each row")
     column = np.broadcast_to(column, (n,)).copy()
@@ -178,14 +204,9 @@ def _column(name: str, values: Any, n: int) -> npt.NDArray[Any]:
     return column
 
 
-def _cell(row: dict[str, str], name: str, number: int) -> float | int | str | None:
-    """Return the value of a cell; an empty one is None where a number may be unknown."""
-    text = (row[name] or "").strip()
-    if name in ("exposure", "kind"):
-        return text
-    if not text and name in _NUMBERS[2:]:
-        return None
-    try:
-        return float(text) if name in _NUMBERS else int(text)
-    except ValueError:
-        raise ValueError(f"row {number}: {name} is {text!r}: it must be a number") from None
+def _whole(name: str, column: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return a column of whole numbers; a fraction is never cut off."""
+    whole = column.astype(np.int64)
+    if wrong := [value for value, number in zip(column.tolist(), whole.tolist(), strict=True) if value != number]:
+        raise ValueError(f"column {name} has {wrong[0]!r}: give whole numbers")
+    return whole

@@ -1,0 +1,124 @@
+"""LED stacks and the stained images of the same cells (Wulff 2022, 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from napari_cellrestore.augment import turned
+from napari_cellrestore.files import open_stack
+from napari_cellrestore.leds import LedTable, choose
+from napari_cellrestore.leds.symmetry import permutation, turns
+from napari_cellrestore.pairs.crop import Crop
+from napari_cellrestore.pairs.folders import check_pair
+from napari_cellrestore.pairs.images import Field, ImagePairs, read_mirrored
+from napari_cellrestore.pairs.picture import Picture, Room, open_picture
+from napari_cellrestore.stack import ImageStack
+
+Array = np.ndarray
+
+
+class LedPairs(ImagePairs):
+    """Crops of LED stacks, all planes one after the other along C, and of the stained images that lie on them.
+
+    A crop is turned and mirrored at random, by the symmetries of the array and no others: what was lit from one side is
+    then lit from another, so the planes change places with their LEDs. Five arms have turns by 72 degrees, for which
+    pixels are interpolated; quarter turns and mirrors move pixels and keep their grey levels.
+
+    Parameters
+    ----------
+    train, validation, test : sequence of Field
+        Fields of one input, whose channels are those of all planes.
+    leds : LedTable
+        The LED of each plane.
+    turn : bool
+        Whether crops are turned and mirrored.
+    intensity_range, notes
+        As of :class:`ImagePairs`.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Field],
+        validation: Sequence[Field] = (),
+        test: Sequence[Field] = (),
+        *,
+        leds: LedTable,
+        turn: bool = True,
+        intensity_range: tuple[float, float] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(train, validation, test, intensity_range=intensity_range, notes=notes)
+        self.leds, self.in_planes = leds, len(leds)
+        found = turns(leds) if turn else [(0.0, False)]
+        self._turns = [(turn_deg, mirrored, permutation(leds, turn_deg, mirrored)) for turn_deg, mirrored in found]
+
+    def crop(self, rng: np.random.Generator, size: int) -> Crop:
+        """Return a pair of ``size`` x ``size`` pixels, float32, in the grey levels of the images."""
+        field = self._train[int(rng.integers(len(self._train)))]
+        turn_deg, mirrored, planes = self._turns[int(rng.integers(len(self._turns)))]
+        reach = 0 if turn_deg % 90 == 0 else ceil(size * (np.sqrt(2) - 1) / 2) + 2
+        spans = []
+        for part in field.area:
+            first = part.start + int(rng.integers(max(part.stop - part.start - size, 0) + 1))
+            spans.append((first - reach, first + size + reach))
+        given, target = read_mirrored(field, [0], spans)
+        by_plane = given.reshape(*given.shape[:2], self.in_planes, -1)[:, :, planes]
+        given, target = turned([by_plane.reshape(given.shape), target], turn_deg, mirrored, size)
+        return Crop(given, target)
+
+
+def led_fields(
+    matched: Mapping[Path, Path], room: Room, subset: str | None
+) -> tuple[dict[Path, Field], LedTable, list[str]]:
+    """Return the field of each LED stack, the LEDs that they have in common, and notes on what is left out.
+
+    Parameters
+    ----------
+    matched : mapping of Path to Path
+        Stained image of each stack.
+    room : Room
+        Memory for decoded images.
+    subset : str, optional
+        Of :data:`napari_cellrestore.leds.SUBSETS`; all planes where left out.
+
+    Raises
+    ------
+    ValueError
+        Stacks without an LED table, of other LEDs than the first one, or of another size than their stained image.
+    """
+    fields: dict[Path, Field] = {}
+    leds: LedTable | None = None
+    for path, other in matched.items():
+        stack = open_stack(path)
+        ours = _chosen(path, stack, subset)
+        if leds is None:
+            leds = ours
+        elif not _alike(leds, ours):
+            raise ValueError(f"{path.name} has other LEDs, or in another order, than {next(iter(matched)).name}")
+        given = Picture(path.name, stack.joined(ours.plane.tolist()), room, stack.pixel_um)
+        target = open_picture(other, room)
+        check_pair(given, target)
+        fields[path] = Field.of(path.name, given, target)
+    if leds is None:
+        raise ValueError("no LED stacks: give a folder of them")
+    return fields, leds, []
+
+
+def _chosen(path: Path, stack: ImageStack, subset: str | None) -> LedTable:
+    if stack.leds is None or stack.plane_axes != "A":
+        raise ValueError(f"{path.name} has the axes {stack.axes} and no LED table: give stacks of axis A, with a table")
+    if subset is None:
+        return stack.leds
+    return choose(stack.leds, subset, brightfield=bool((stack.leds.kind == "brightfield").any()))
+
+
+def _alike(one: LedTable, other: LedTable) -> bool:
+    if len(one) != len(other):
+        return False
+    same = [(getattr(one, name) == getattr(other, name)).all() for name in ("exposure", "kind")]
+    near = [np.allclose(getattr(one, name), getattr(other, name), atol=0.01) for name in ("polar_deg", "azimuth_deg")]
+    return all(same) and all(near)
