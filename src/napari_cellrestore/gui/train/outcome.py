@@ -41,7 +41,8 @@ def estimated(event: Mapping[str, Any]) -> str:
 def begun(name: str, recipe: Recipe, run: Path) -> str:
     """Return what is being trained."""
     sources = ", ".join(Path(source.input).name for source in recipe.images)
-    return f"Training {name} by the recipe {recipe.name} on {sources}. The run is in {run}"
+    where = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
+    return f"Training {name} by the recipe {recipe.name} on {sources}. The run is in {where}"
 
 
 def finished(models: Sequence[Mapping[str, Any]]) -> str:
