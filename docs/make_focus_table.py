@@ -11,18 +11,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tables import markdown, replaced, write
 
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.focus import MEASURES, FocusCurve, focus_curve
 from napari_cellrestore.register import align_stack, common_area, estimate_shift
 
 PAGE = Path(__file__).parent / "focus.md"
-START = "<!-- focus table: written by docs/make_focus_table.py -->"
-END = "<!-- end of focus table -->"
+MARKS = ("<!-- focus table: written by docs/make_focus_table.py -->", "<!-- end of focus table -->")
 
 #: Number of the file in focus, and distance of the planes, as the ReadMe of the mitochondria states them.
 MITOCHONDRIA_FOCUS, MITOCHONDRIA_STEP_UM = 51, 0.05
@@ -136,39 +135,13 @@ def said(shifts_px: np.ndarray) -> str:
     return f"{lengths[0]:.2f}" if len(lengths) == 1 else f"{lengths.mean():.2f} (mean), {lengths.max():.2f} (largest)"
 
 
-# --- page --------------------------------------------------------------------------------------------------
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as a table, the first as its header."""
-    first, *others = ["| " + " | ".join(cells) + " |" for cells in lines]
-    return "\n".join([first, "|" + "---|" * len(lines[0]), *others])
-
-
-def replaced(text: str, tables: str) -> str:
-    """Return a page with what is between the markers replaced."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"{PAGE.name}: the lines {START!r} and {END!r} are not there; put them around the tables")
-    return f"{before}{START}\n\n{tables}\n\n{END}{after}"
-
-
 def main(check: bool) -> int:
     """Write the page, or return 1 where it is not up to date."""
     if not os.environ.get("CELLRESTORE_DATA"):
         raise SystemExit("set CELLRESTORE_DATA to the folder of real images")
     folder = Path(os.environ["CELLRESTORE_DATA"]) / "focus_stacks"
-    old = PAGE.read_text(encoding="utf-8")
-    new = replaced(old, "\n\n".join([mitochondria(folder), yeast(folder), drift(folder)]))
-    if new == old:
-        return 0
-    if check:
-        print(f"{PAGE.name}: the tables are not those of the stacks; run docs/make_focus_table.py")
-        return 1
-    PAGE.write_text(new, encoding="utf-8", newline="\n")
-    print(f"{PAGE.name}: written")
-    return 0
+    tables = "\n\n".join([mitochondria(folder), yeast(folder), drift(folder)])
+    return write({PAGE: replaced(PAGE.read_text(encoding="utf-8"), MARKS, tables)}, Path(__file__).name, check=check)
 
 
 if __name__ == "__main__":

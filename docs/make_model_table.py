@@ -14,13 +14,14 @@ from typing import Any
 
 os.environ["CELLRESTORE_MODELS"] = os.devnull  # the bundled models only, not those of who runs this
 
+from tables import markdown, replaced, write
+
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model import list_models
 from napari_cellrestore.recipe import RECIPES
 
 DOCS = Path(__file__).parent
-START = "<!-- table: written by docs/make_model_table.py -->"
-END = "<!-- end of table -->"
+MARKS = ("<!-- table: written by docs/make_model_table.py -->", "<!-- end of table -->")
 #: Columns of measured numbers: what a card calls them, by MSE and by FPW, and what they are.
 COLUMNS = {
     "left": (
@@ -140,41 +141,16 @@ def score(value: float | str | None) -> str:
     return "–" if value is None else f"{float(value):.4g}"
 
 
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as a table, the first as its header."""
-    first, *others = ["| " + " | ".join(cells) + " |" for cells in lines]
-    return "\n".join([first, "|" + "---|" * len(lines[0]), *others])
-
-
-def replaced(text: str, table: str, name: str) -> str:
-    """Return a page with what is between the markers replaced."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"{name}: the lines {START!r} and {END!r} are not there; put them around the table")
-    return f"{before}{START}\n\n{table}\n\n{END}{after}"
-
-
 def main(check: bool) -> int:
     """Write the pages, or return 1 where one is not up to date."""
     cards = list_models()
-    status = 0
-    for path, table in (
-        (DOCS.parent / "README.md", short(cards, "docs/compare.md")),
-        (DOCS / "models.md", long(cards)),
-        (DOCS / "training.md", recipes()),
-    ):
-        old = path.read_text(encoding="utf-8")
-        new = replaced(old, table, path.name)
-        if new == old:
-            continue
-        if check:
-            print(f"{path.name}: the table is not up to date; run docs/make_model_table.py")
-            status = 1
-        else:
-            path.write_text(new, encoding="utf-8", newline="\n")
-            print(f"{path.name}: written")
-    return status
+    tables = {
+        DOCS.parent / "README.md": short(cards, "docs/compare.md"),
+        DOCS / "models.md": long(cards),
+        DOCS / "training.md": recipes(),
+    }
+    pages = {path: replaced(path.read_text(encoding="utf-8"), MARKS, table) for path, table in tables.items()}
+    return write(pages, Path(__file__).name, check=check)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tables import markdown, replaced, write
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,35 +102,12 @@ def options() -> list[list[str]]:
     return rows
 
 
-def markdown(lines: list[list[str]]) -> str:
-    """Return rows of cells as a table, the first as its header."""
-    first, *others = ["| " + " | ".join(cells) + " |" for cells in lines]
-    return "\n".join([first, "|" + "---|" * len(lines[0]), *others])
-
-
-def replaced(text: str, name: str, table: str) -> str:
-    """Return a page with what is between the marks of a table replaced."""
-    start, end = MARKS[name]
-    before, found, rest = text.partition(start)
-    _, found_end, after = rest.partition(end)
-    if not found or not found_end:
-        raise ValueError(f"{PAGE.name}: the lines {start!r} and {end!r} are not there; put them around the table")
-    return f"{before}{start}\n\n{table}\n\n{end}{after}"
-
-
 def main(check: bool) -> int:
     """Write the page, or return 1 where it is not up to date."""
-    old = new = PAGE.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     for name, table in (("images", images()), ("scores", scores()), ("options", options())):
-        new = replaced(new, name, markdown(table))
-    if new == old:
-        return 0
-    if check:
-        print(f"{PAGE.name}: the tables are not those of the networks; run docs/make_network_table.py")
-        return 1
-    PAGE.write_text(new, encoding="utf-8", newline="\n")
-    print(f"{PAGE.name}: written")
-    return 0
+        text = replaced(text, MARKS[name], markdown(table))
+    return write({PAGE: text}, Path(__file__).name, check=check)
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ _MAENET = Recipe(
     task="stain",
     summary="Virtual stain of LED stacks by RRDB, mean absolute error (Wulff 2022)",
     network="rrdb",
+    leds="full-no-high",
     losses={"l1": 1},
     betas=(0.5, 0.9),
     batch=20,
@@ -167,6 +168,14 @@ _WULFF = [
             network="vgg-discriminator", adversarial="relativistic", conditional=False, learning_rate=4e-4
         ),
     ),
+    _like(
+        _MAEPFNET,
+        "maePFNET-deep",
+        "maePFNET with twice the blocks (3.5)",
+        options={"blocks": 8},
+        batch=12,
+    ),
+    _like(_MAEPFNET, "maePF-UNET", "The U-Net that maePFNET was compared with (A.2)", network="unet-wulff"),
 ]
 
 # --- Jönsson & Sjöstrand 2018: sections 3.2-3.5 ------------------------------------------------------------------------
