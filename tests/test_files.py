@@ -753,6 +753,272 @@ def test_led_table_that_does_not_fit(tmp_path):
         open_stack(path, leds=tmp_path / "none.csv")
 
 
+def test_json_table_beside_the_file(tmp_path):
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, pixels((2, 8, 9)), photometric="minisblack")
+    table = {"index": [4, 5], "x_mm": [3, 0], "y_mm": [0, -4], "height_mm": 4}
+    (tmp_path / "cells.leds.json").write_text(json.dumps(table))
+    stack = open_stack(path)
+    np.testing.assert_allclose(stack.leds.polar_deg, np.degrees(np.arctan([0.75, 1])))
+    assert stack.leds.azimuth_deg.tolist() == [0, -90]
+    assert stack.notes[0] == "the LED table cells.leds.json beside the file was used"
+    (tmp_path / "cells.leds.csv").write_text(LEDS)
+    with pytest.raises(ValueError, match=r"several LED tables, cells\.leds\.csv, cells\.leds\.json; keep one") as error:
+        open_stack(path)
+    one_line(error, "cells.leds.csv")
+    assert open_stack(path, leds=tmp_path / "cells.leds.json").leds.index.tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 9), (3, 8, 9, 3)])
+@pytest.mark.parametrize("table", ["leds.csv", "leds.json", "tuesday.leds.csv"])
+def test_folder_with_one_file_per_led(tmp_path, reads, shape, table):
+    data = pixels(shape, "uint8")
+    for plane, number in zip(data, (2, 10, 11), strict=True):
+        tifffile.imwrite(tmp_path / f"led{number}.tif", plane, photometric="rgb" if plane.ndim == 3 else "minisblack")
+    rows = [{"index": 8, "polar_deg": 3 * i, "azimuth_deg": 0, "exposure": ["low", "hdr", "high"][i]} for i in range(3)]
+    text = (
+        json.dumps(rows)
+        if table.endswith("json")
+        else "\n".join([",".join(rows[0])] + [",".join(map(str, row.values())) for row in rows])
+    )
+    (tmp_path / table).write_text(text)
+    (tmp_path / "notes.txt").write_text("")
+    stack = open_stack(tmp_path)
+    assert reads == [0]
+    assert stack.axes == ("AYXS" if len(shape) == 4 else "AYX")
+    np.testing.assert_array_equal(stack.data, data)
+    assert stack.leds.polar_deg.tolist() == [0, 3, 6]
+    assert stack.notes[0] == f"the LED table {table} in the folder was used"
+    assert "left out, no planes: notes.txt" in stack.notes
+    (tmp_path / "led12.tif").write_bytes((tmp_path / "led2.tif").read_bytes())
+    with pytest.raises(ValueError, match=r"the LED table has 3 rows, but the stack is AYXS? of \(4, 8") as error:
+        open_stack(tmp_path)
+    one_line(error, tmp_path.name)
+
+
+def test_the_table_of_a_folder_names_its_files(tmp_path):
+    for number, name in enumerate(("b.tif", "a.tif", "c.tif")):
+        tifffile.imwrite(tmp_path / name, np.full((8, 9), number, np.uint8))
+    table = tmp_path / "leds.csv"
+    head = "index,polar_deg,azimuth_deg,file\n"
+    table.write_text(head + "0,0,0,c.tif\n1,5,0,b.tif\n")
+    stack = open_stack(tmp_path)
+    assert np.asarray(stack.data)[:, 0, 0].tolist() == [2, 0]
+    assert "2 files in the order of the LED table" in stack.notes
+    assert "left out, no planes: a.tif" in stack.notes
+    paths = [tmp_path / name for name in ("a.tif", "b.tif", "c.tif")]
+    assert np.asarray(open_stack(paths, leds=table).data)[:, 0, 0].tolist() == [2, 0]
+    for rows, name, message in (
+        ("0,0,0,c.tif\n1,5,0,d.tif\n", "d.tif", "the LED table names this file, but it is not there; put it back"),
+        ("0,0,0,c.tif\n1,5,0,c.tif\n", "c.tif", "the LED table names this file in two rows; give each row"),
+        ("0,0,0,c.tif\n1,5,0,\n", "leds.csv", "row 1: file is empty; name a file in each row"),
+        ("0,0,0,../c.tif\n", "../c.tif", "the LED table names this file, but it is not there"),
+    ):
+        table.write_text(head + rows)
+        with pytest.raises(ValueError, match=message) as error:
+            open_stack(tmp_path)
+        one_line(error, name)
+
+
+def test_a_folder_with_two_tables_is_not_guessed(tmp_path):
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"a{number}.tif", np.zeros((8, 9), np.uint8))
+    (tmp_path / "leds.csv").write_text(LEDS)
+    (tmp_path / "other.leds.csv").write_text(LEDS)
+    with pytest.raises(
+        ValueError, match=r"there are several LED tables, leds\.csv, other\.leds\.csv; keep one or name it"
+    ):
+        open_stack(tmp_path)
+    assert len(open_stack(tmp_path, leds=tmp_path / "other.leds.csv").leds) == 3
+    (tmp_path / "other.leds.csv").rename(tmp_path / "a1.leds.csv")  # the table of one of the files
+    assert open_stack(tmp_path).notes[0] == "the LED table leds.csv in the folder was used"
+
+
+# --- colours -------------------------------------------------------------------------------------------------
+
+PANEL = (
+    "index,x_mm,y_mm,polar_deg,azimuth_deg,wavelength_um\n0,0,{0},0.{1},90,0.{2}\n1,4,{0},5,0,0.{2}\n2,4,4,7,45,0.{2}\n"
+)
+
+
+def write_colours(folder, shape=(3, 8, 9), dtype="uint16"):
+    data = pixels((*shape, 3), dtype)
+    for number, colour in enumerate(("red", "green", "blue")):
+        tifffile.imwrite(folder / f"smear_{colour}.tif", data[..., number], photometric="minisblack", metadata=None)
+        place = ("0", "0.5", "0.9")[number]
+        (folder / f"smear_{colour}.leds.csv").write_text(PANEL.format(place, number, 63 - 8 * number))
+    return data
+
+
+def test_three_colours_of_one_array_are_one_stack(tmp_path, reads):
+    data = write_colours(tmp_path)
+    paths = [tmp_path / f"smear_{colour}.tif" for colour in ("blue", "red", "green")]
+    for given_paths in (tmp_path, paths, [str(path) for path in paths]):
+        reads.clear()
+        stack = open_stack(given_paths)
+        assert reads == [0]
+        assert (stack.axes, stack.data.dtype, stack.source) == ("AYXS", "uint16", str(tmp_path))
+        assert stack.data.chunks == ((1, 1, 1), (8,), (9,), (3,))
+        stack.data[1].compute()
+        assert reads == [0, 1, 1, 1]
+        np.testing.assert_array_equal(stack.data, data)
+    assert stack.leds.index.tolist() == [0, 1, 2]
+    assert stack.leds.y_mm.tolist() == [0.5, 0.5, 4]  # of green
+    assert np.isnan(stack.leds.wavelength_um).all()
+    assert stack.provenance["colours"] == {
+        "files": ["smear_red.tif", "smear_green.tif", "smear_blue.tif"],
+        "wavelength_um": [0.63, 0.55, 0.47],
+    }
+    assert (
+        stack.notes[0]
+        == "red, green and blue are smear_red.tif (0.63 um), smear_green.tif (0.55 um), smear_blue.tif (0.47 um)"
+    )
+    assert "places of green; those of the other colours are up to 0.10 deg from them" in stack.notes[1]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(stack.data)), data)
+    again = open_stack(write_tiff(tmp_path / "all.ome.tif", stack))
+    assert again.leds.columns() == stack.leds.columns()
+    assert dict(again.provenance) == dict(stack.provenance)
+
+
+@pytest.mark.parametrize(
+    ("colour", "shape", "dtype", "table", "message"),
+    [
+        ("green", (3, 8, 10), "uint16", None, "it is 3 x 8 x 10 uint16, but smear_red.tif is 3 x 8 x 9 uint16; give"),
+        ("blue", (3, 8, 9), "uint8", None, "it is 3 x 8 x 9 uint8, but smear_red.tif is 3 x 8 x 9 uint16; give"),
+        (
+            "blue",
+            (4, 8, 9),
+            "uint16",
+            None,
+            r"it is AYX of \(4, 8, 9\) and its LED table has 3 rows; a colour is merged",
+        ),
+        (
+            "green",
+            (3, 8, 9),
+            "uint16",
+            LEDS.replace("2,20", "3,20"),
+            "row 2 of its LED table has index 3, that of smear_red.tif 2",
+        ),
+        (
+            "blue",
+            (3, 8, 9),
+            "uint16",
+            PANEL.format("3", 3, 47).replace("2,4,4,", "2,4,0,"),
+            "LED 1 is where smear_red.tif has LED 2",
+        ),
+        ("blue", (3, 8, 9), "uint16", "index\n0\n", "no rows with index, polar_deg"),
+    ],
+)
+def test_unlike_colours_name_the_file(tmp_path, colour, shape, dtype, table, message):
+    write_colours(tmp_path)
+    path = tmp_path / f"smear_{colour}.tif"
+    tifffile.imwrite(path, pixels(shape, dtype), photometric="minisblack", metadata=None)
+    if table is not None:
+        path.with_name(f"smear_{colour}.leds.csv").write_text(table)
+    with pytest.raises(ValueError, match=message) as error:
+        open_stack(tmp_path)
+    assert str(error.value).startswith(f"smear_{colour}.")
+    assert "\n" not in str(error.value)
+
+
+def test_a_colour_without_its_table_is_named(tmp_path):
+    write_colours(tmp_path)
+    (tmp_path / "smear_green.leds.csv").unlink()
+    with pytest.raises(
+        ValueError, match=r"there is no LED table beside it .*; put smear_green\.leds\.csv there"
+    ) as error:
+        open_stack(tmp_path)
+    one_line(error, "smear_green.tif")
+
+
+def test_colours_of_another_pixel_size(tmp_path):
+    write_colours(tmp_path)
+    for colour, pixel in (("red", 0.5), ("green", 0.5), ("blue", 0.6)):
+        options = {"resolution": (1e4 / pixel, 1e4 / pixel), "resolutionunit": "CENTIMETER", "metadata": None}
+        tifffile.imwrite(tmp_path / f"smear_{colour}.tif", pixels((3, 8, 9)), photometric="minisblack", **options)
+    with pytest.raises(ValueError, match=r"its pixel is 0\.6 um, that of smear_red\.tif 0\.5 um") as error:
+        open_stack(tmp_path)
+    one_line(error, "smear_blue.tif")
+
+
+def test_files_named_by_colours_that_are_no_led_stacks(tmp_path):
+    for number, colour in enumerate(("blue", "green", "red")):
+        tifffile.imwrite(tmp_path / f"{colour}.tif", np.full((8, 9), number, np.uint8))
+    stack = open_stack(tmp_path)  # one plane a file, as ever
+    assert (stack.axes, np.asarray(stack.data)[:, 0, 0].tolist()) == ("ZYX", [0, 1, 2])
+
+
+@pytest.mark.real_data
+def test_real_colours_open_with_one_plane_read(real_data, reads):
+    folder = real_data / "led_stacks/blood_smear"
+    begin = time.perf_counter()
+    stack = open_stack(folder)
+    print(f"opened in {time.perf_counter() - begin:.3f} s")
+    assert reads == [0]
+    assert (stack.axes, stack.data.shape, stack.data.dtype) == ("AYXS", (225, 128, 128, 3), "float32")
+    assert stack.pixel_um == pytest.approx(1.845)
+    assert stack.leds.brightfield(0.1).sum() == 19
+    assert stack.provenance["colours"]["wavelength_um"] == [0.63, 0.532, 0.475]
+    for number, colour in enumerate(("red", "green", "blue")):
+        np.testing.assert_array_equal(stack.data[224, ..., number], tifffile.imread(folder / f"{colour}.tif", key=224))
+
+
+# --- LEDs in OME-XML -----------------------------------------------------------------------------------------
+
+
+def ome_with_leds(path, rows, times, planes=None, size_c=1):
+    n = len(rows) if planes is None else planes
+    maps = "".join(
+        f'<MapAnnotation ID="Annotation:{i}"><Value>'
+        + "".join(f'<M K="{name}">{value}</M>' for name, value in row.items())
+        + "</Value></MapAnnotation>"
+        for i, row in enumerate(rows)
+    )
+    stated = "".join(
+        f'<Plane TheZ="0" TheC="0" TheT="{i}"'
+        + (f' ExposureTime="{time}"' if time else "")
+        + f'><AnnotationRef ID="Annotation:{i}"/></Plane>'
+        for i, time in enumerate(times)
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        f'DimensionOrder="XYCZT" Type="uint16" SizeX="9" SizeY="8" SizeZ="1" SizeC="1" SizeT="{n}">'
+        f'<TiffData IFD="0" PlaneCount="{n}"/>{stated}</Pixels></Image>'
+        f"<StructuredAnnotations>{maps}</StructuredAnnotations></OME>"
+    )
+    tifffile.imwrite(path, pixels((n, 8, 9)), description=xml, photometric="minisblack", metadata=None)
+
+
+def test_leds_of_annotated_planes(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    rows = [{"index": i, "polar_deg": 10 * i, "azimuth_deg": 45, "Lamp": "x"} for i in (0, 3, 3)]
+    ome_with_leds(path, rows, (5, 80, 20))
+    stack = open_stack(path)
+    assert stack.axes == "AYX"
+    assert stack.leds.index.tolist() == [0, 3, 3]
+    assert stack.leds.polar_deg.tolist() == [0, 30, 30]
+    assert stack.leds.exposure.tolist() == ["single", "high", "low"]
+    assert open_stack(path, axes="TYX").leds is None
+    named = [{**row, "exposure": exposure} for row, exposure in zip(rows, ("hdr", "low", "high"), strict=True)]
+    ome_with_leds(path, named, (5, 80, 20))
+    assert open_stack(path).leds.exposure.tolist() == ["hdr", "low", "high"]  # what is said counts
+
+
+def test_annotations_that_are_no_table_leave_time(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    rows = [{"index": i, "polar_deg": 10 * i, "azimuth_deg": 45} for i in range(2)]
+    ome_with_leds(path, rows, (1, 1), planes=3)  # not all planes
+    assert (open_stack(path).axes, open_stack(path).leds) == ("TYX", None)
+    ome_with_leds(path, [{"objective": "20x"}] * 2, (1, 1))
+    assert open_stack(path).axes == "TYX"
+    ome_with_leds(path, rows[:1] * 2, (None, None))
+    with pytest.raises(
+        ValueError, match=r"LED 0 at exposure single is in row 0 already: .*; correct them, or name the axes"
+    ) as error:
+        open_stack(path)
+    one_line(error, "a.ome.tif")
+
+
 # --- writing -------------------------------------------------------------------------------------------------
 
 

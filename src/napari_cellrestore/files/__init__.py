@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+from napari_cellrestore.files.colours import colour_files, open_colours
 from napari_cellrestore.files.export import write_tiff
 from napari_cellrestore.files.folder import KINDS, open_files, open_folder, open_picture
+from napari_cellrestore.files.led_table import FoundTable, find_table, read_table
 from napari_cellrestore.files.planes import FileError, file_errors, sniff
 from napari_cellrestore.files.tiff import open_tiff
 from napari_cellrestore.leds import LedTable
@@ -39,12 +41,14 @@ def open_stack(
     ----------
     path_or_paths : path or sequence of paths
         TIFF (plain, ImageJ, OME, tiled, compressed, pyramid: its full resolution), PNG or JPEG; a folder, or several
-        files, with one plane each, which are stacked along Z in the order of the numbers in their names.
+        files, with one plane each, which are stacked along Z in the order of the numbers in their names. Three LED stacks
+        of one array with red, green and blue in their names, or the folder that holds them, are the colours of one.
     axes : str, optional
         What the axes are, where the file does not say or says it wrongly: a letter of
         :data:`napari_cellrestore.stack.AXES` for each, in the order of the opened stack or of the file.
-    leds : LedTable or path of its CSV, optional
-        The leading axis holds LEDs. ``<name>.leds.csv`` beside the file is found by itself.
+    leds : LedTable or path of its CSV or JSON, optional
+        The leading axis holds LEDs. ``<name>.leds.csv`` or ``.json`` beside the file is found by itself, in a folder
+        also ``leds.csv`` or ``.json``. A column ``file`` says which file of a folder each row describes.
 
     Returns
     -------
@@ -70,28 +74,46 @@ def open_stack(
     >>> folder.cleanup()
     """
     paths = _existing(path_or_paths)
-    table, note = _led_table(paths[0], leds)
-    stack = _open(paths, axes=axes, lit=table is not None and axes is None)
-    if table is None:
-        return stack
-    if "A" not in stack.axes or stack.size("A") != len(table):
+    if leds is None and axes in (None, "AYXS") and (colours := colour_files(paths)):
+        return open_colours(colours, _common_folder(paths))
+    found = _table(paths, leds)
+    if found is None:
+        return _open(paths, axes=axes)
+    stack = _open(paths, axes=axes, lit=axes is None, names=found.files, table=found.name)
+    if "A" not in stack.axes or stack.size("A") != len(found.table):
         raise FileError(
-            f"{paths[0].name}: the LED table has {len(table)} rows, but the stack is {stack.axes} of "
-            f"{stack.data.shape}; give one row for each plane of the leading axis, or rename the table beside the file"
+            f"{paths[0].name}: the LED table has {len(found.table)} rows, but the stack is {stack.axes} of "
+            f"{stack.data.shape}; give one row for each plane of the leading axis, or move the table away"
         )
-    return stack.replace(leds=table, notes=(*note, *stack.notes))
+    return stack.replace(leds=found.table, notes=(*found.notes, *stack.notes))
 
 
-def _open(paths: Sequence[Path], *, axes: str | None, lit: bool) -> ImageStack:
+def _open(
+    paths: Sequence[Path], *, axes: str | None, lit: bool = False, names: Sequence[str] = (), table: str = ""
+) -> ImageStack:
     if len(paths) > 1:
-        folder = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
-        return open_files(paths, folder, axes=axes, lit=lit)
+        return open_files(paths, _common_folder(paths), axes=axes, lit=lit, names=names)
     path = paths[0]
     if path.is_dir():
-        return open_folder(path, axes=axes, lit=lit)
+        return open_folder(path, axes=axes, lit=lit, names=names, aside=(table,))
     with file_errors(path.name):
         opener = open_tiff if sniff(path) == "TIFF" else open_picture
     return opener(path, axes=axes, lit=lit)
+
+
+def _table(paths: Sequence[Path], leds: LedTable | AnyPath | None) -> FoundTable | None:
+    """Return the LED table given, or found beside or in what is opened."""
+    if isinstance(leds, LedTable):
+        return FoundTable(leds)
+    if leds is not None:
+        return read_table(_existing(leds)[0])
+    return find_table(paths[0]) if len(paths) == 1 or paths[0].is_file() else None
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    if len(paths) == 1:
+        return paths[0]
+    return Path(os.path.commonpath([path.parent.absolute() for path in paths]))
 
 
 def _existing(path_or_paths: AnyPath | Sequence[AnyPath]) -> list[Path]:
@@ -103,15 +125,3 @@ def _existing(path_or_paths: AnyPath | Sequence[AnyPath]) -> list[Path]:
         if not path.exists():
             raise FileNotFoundError(f"{path.name}: there is no such file or folder in {path.parent}; check the path")
     return paths
-
-
-def _led_table(path: Path, leds: LedTable | AnyPath | None) -> tuple[LedTable | None, tuple[str, ...]]:
-    """Return the LED table given or found beside the file, and a note where it was found."""
-    if isinstance(leds, LedTable):
-        return leds, ()
-    if leds is not None:
-        return LedTable.read_csv(_existing(leds)[0]), ()
-    beside = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".ome") + ".leds.csv")
-    if not path.is_file() or not beside.is_file():
-        return None, ()
-    return LedTable.read_csv(beside), (f"the LED table {beside.name} beside the file was used",)

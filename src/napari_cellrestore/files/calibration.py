@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_cellrestore.files.ome_leds import ome_led_rows
+from napari_cellrestore.leds.reading import Row
+
 _UNIT_NAMES = {
     1.0: "um µm μm micron microns micrometer micrometers micrometre micrometres",
     1e-3: "nm nanometer nanometers nanometre nanometres",
@@ -43,6 +46,8 @@ class Calibration:
     channels: Sequence[str] = ()
     notes: Sequence[str] = ()
     saved: dict[str, Any] = field(default_factory=dict)
+    #: Rows of an LED table, one a plane.
+    led_rows: Sequence[Row] = ()
 
     def z_positions(self, n: int, index: Sequence[int] | None = None) -> npt.NDArray[np.float64] | None:
         """Return the positions of ``n`` planes: as stated, else from 0 in steps (``index`` counts the steps)."""
@@ -189,6 +194,7 @@ def from_ome(root: ElementTree.Element) -> Calibration:
         channels=names if all(names) else (),
         notes=notes,
         saved=saved,
+        led_rows=ome_led_rows(root, pixels),
     )
 
 

@@ -51,28 +51,49 @@ class PlaneFile(NamedTuple):
     like: str
 
 
-def open_folder(folder: Path, *, axes: str | None = None, lit: bool = False) -> ImageStack:
+def open_folder(
+    folder: Path, *, axes: str | None = None, lit: bool = False, names: Sequence[str] = (), aside: Sequence[str] = ()
+) -> ImageStack:
     """Open the image files of a folder as planes, in the order of the numbers in their names.
 
-    Files of the kind (TIFF, PNG, JPEG) that most are of are planes; the others are left out, with a note.
+    Files of the kind (TIFF, PNG, JPEG) that most are of are planes; the others are left out, with a note, unless they are
+    ``aside`` anyway. With ``names`` those files are planes, in that order.
     """
     with file_errors(folder.name):
-        names = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        kinds = Counter(KINDS[path.suffix.lower()] for path in names if path.suffix.lower() in KINDS)
+        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        kinds = Counter(KINDS[path.suffix.lower()] for path in paths if path.suffix.lower() in KINDS)
         if not kinds:
             raise FileError(f"{folder.name}: no TIFF, PNG or JPEG files in this folder; choose one that has them")
         kind = max(kinds, key=lambda kind: (kinds[kind], kind == TIFF_SUFFIXES))
-        others = [path.name for path in names if path.suffix.lower() not in kind]
-        notes = [f"left out, no planes: {_some(others)}"] if others else []
-        paths = [path for path in names if path.suffix.lower() in kind]
-        return open_files(paths, folder, axes=axes, lit=lit, notes=notes)
+        planes = named(names, paths) if names else [path for path in paths if path.suffix.lower() in kind]
+        others = [path.name for path in paths if path not in planes and path.name not in aside]
+        notes = [f"left out, no planes: {some(others)}"] if others else []
+        return open_files(planes, folder, axes=axes, lit=lit, notes=notes, names=names)
+
+
+def named(names: Sequence[str], paths: Sequence[Path]) -> list[Path]:
+    """Return the paths that a table names, in its order."""
+    by_name = {path.name: path for path in paths}
+    if missing := [name for name in names if name not in by_name]:
+        raise FileError(
+            f"{missing[0]}: the LED table names this file, but it is not there; put it back or correct the name"
+        )
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise FileError(f"{twice[0]}: the LED table names this file in two rows; give each row its own file")
+    return [by_name[name] for name in names]
 
 
 def open_files(
-    paths: Sequence[Path], source: Path, *, axes: str | None = None, lit: bool = False, notes: Sequence[str] = ()
+    paths: Sequence[Path],
+    source: Path,
+    *,
+    axes: str | None = None,
+    lit: bool = False,
+    notes: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> ImageStack:
-    """Open files with one plane each as a stack along Z, in the order of the numbers in their names."""
-    paths = sorted(paths, key=natural_key)
+    """Open files with one plane each as a stack along Z, in the order of ``names``, else of the numbers in theirs."""
+    paths = named(names, paths) if names else sorted(paths, key=natural_key)
     first = plane_file(paths[0])
     files = [first, *(plane_file(path, decoded=first) for path in paths[1:])]
     for path, file in zip(paths, files, strict=True):
@@ -84,7 +105,7 @@ def open_files(
         data = first_block_decodes(
             lazy_array(Planes([file.plane for file in files], (len(files),), first.shape, first.dtype), first.block)
         )
-        steps, order_note = _order(paths)
+        steps, order_note = (None, f"{len(paths)} files in the order of the LED table") if names else _order(paths)
         y = first.letters.index("Y")
         calibration = from_leica_folder(paths[0].parent, first.calibration, (first.shape[y], first.shape[y + 1]))
         return assemble(
@@ -178,7 +199,7 @@ def _order(paths: Sequence[Path]) -> tuple[list[int] | None, str]:
     steps = [(number - index[0]) // step for number in index]
     by = f" in steps of {step}" if step > 1 else ""
     missing = sorted(set(range(steps[-1] + 1)) - set(steps)) if steps[-1] < 100_000 else []
-    gaps = f"; missing: {_some([str(index[0] + step * i) for i in missing])}" if missing else ""
+    gaps = f"; missing: {some([str(index[0] + step * i) for i in missing])}" if missing else ""
     return steps, f"{len(paths)} files in the order of the number in their names, {index[0]} to {index[-1]}{by}{gaps}"
 
 
@@ -191,7 +212,7 @@ def plane_numbers(paths: Sequence[Path]) -> list[int] | None:
     return [int(number) for number in changing[0]] if len(changing) == 1 else None
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def some(names: Sequence[str], most: int = 5) -> str:
     """Return the first few names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

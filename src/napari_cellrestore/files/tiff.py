@@ -60,7 +60,7 @@ class Opened(NamedTuple):
     calibration: Calibration
 
 
-def open_tiff(path: Path, *, axes: str | None = None, lit: bool = False) -> ImageStack:
+def open_tiff(path: Path, *, axes: str | None = None, lit: bool = False, decode: bool = True) -> ImageStack:
     """Open the first image of a TIFF file. Reads the directories and, to see that it decodes, the first block.
 
     Parameters
@@ -71,24 +71,36 @@ def open_tiff(path: Path, *, axes: str | None = None, lit: bool = False) -> Imag
         What the axes are, if not what the file says.
     lit : bool
         The leading axis holds LEDs.
+    decode : bool
+        Decode the first block, as one of several files that are opened does for all.
     """
     with file_errors(path.name):
         opened = read_directories(path)
-        data = first_block_decodes(lazily(opened))
+        data = first_block_decodes(lazily(opened)) if decode else lazily(opened)
         saved = opened.calibration.saved
-        leds = LedTable(**saved["leds"]) if saved.get("leds") and axes is None and not lit else None
+        leds = _stated_leds(path, opened.calibration) if axes is None and not lit else None
         return assemble(
             path,
             data,
             opened.letters,
             opened.calibration,
             axes=axes,
-            lit=lit,
+            lit=lit or (leds is not None and "A" not in opened.letters),
             channels=opened.channels,
             notes=opened.notes,
             leds=leds,
             provenance=saved.get("provenance", {}),
         )
+
+
+def _stated_leds(path: Path, calibration: Calibration) -> LedTable | None:
+    """Return the LED table that a file states: as this project writes it, or by annotations of its planes."""
+    try:
+        if calibration.saved.get("leds"):
+            return LedTable(**calibration.saved["leds"])
+        return LedTable.of_rows(calibration.led_rows, "LEDs of its OME-XML") if calibration.led_rows else None
+    except (ValueError, TypeError) as error:
+        raise FileError(f"{path.name}: {error}; correct them, or name the axes to open it without") from None
 
 
 def read_directories(path: Path, **flags: Any) -> Opened:

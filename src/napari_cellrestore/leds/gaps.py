@@ -20,10 +20,10 @@ Floats = npt.NDArray[np.float64]
 def gaps(leds: LedTable) -> list[str]:
     """Return a sentence for each LED that is missing, as far as the array is regular enough to tell.
 
-    On a panel, whose places are whole multiples of one distance, an LED is missing where the panel has one at one of the
-    three places opposite, so that round panels may leave out their corners. Else, an LED is missing in rings (LEDs of one
-    polar angle) that are even but for gaps. An exposure is missing where one LED lacks it and others of its kind have
-    it. An empty list also means that the array is too irregular to tell.
+    On a panel, whose places are whole multiples of one distance, an LED is missing where the panel has LEDs on all four
+    sides, or one at one of the three places opposite; round panels may leave out their corners. Else, an LED is missing
+    in rings (LEDs of one polar angle) that are even but for gaps. An exposure is missing where one LED lacks it and
+    others have it. An empty list also means that the array is too irregular to tell.
 
     Examples
     --------
@@ -67,10 +67,16 @@ def _pitch(positions_mm: Floats) -> float:
 def _panel_gaps(leds: LedTable, places: npt.NDArray[np.int64], first: Floats, pitch: Floats) -> Iterator[str]:
     lit = np.zeros(places.max(0) + 1, bool)
     lit[tuple(places.T)] = True
-    mirrored = lit[::-1] | lit[:, ::-1] | lit[::-1, ::-1]
-    for place in np.argwhere(mirrored & ~lit):
-        x_mm, y_mm = first + place * pitch
+    opposite = lit[::-1] | lit[:, ::-1] | lit[::-1, ::-1]
+    enclosed = np.all([_beyond(lit, axis) & _beyond(lit[::-1, ::-1], axis)[::-1, ::-1] for axis in (0, 1)], axis=0)
+    for place in np.argwhere((opposite | enclosed) & ~lit):
+        x_mm, y_mm = np.round(first + place * pitch, 3) + 0.0  # no -0.0
         yield f"no LED at x {x_mm:g}, y {y_mm:g} mm, where the panel should have one"
+
+
+def _beyond(lit: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.bool_]:
+    """Return where there is an LED at a lower place along an axis."""
+    return np.asarray(np.logical_or.accumulate(lit, axis=axis))
 
 
 def _ring_gaps(leds: LedTable) -> Iterator[str]:

@@ -80,9 +80,9 @@ def table_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     >>> columns["polar_deg"], columns["azimuth_deg"]
     ([45.0], [-53.13010235415598])
     """
-    names = list(rows[0]) if rows else []
-    has_angles = set(_ANGLES) <= set(names)
-    if "index" not in names or not (has_angles or set(_PLACE) <= set(names)):
+    names = {name for row in rows for name in row}
+    has_angles = set(_ANGLES) <= names
+    if "index" not in names or not (has_angles or set(_PLACE) <= names):
         raise ValueError(
             f"no rows with index, {', '.join(_ANGLES)}; give a header line and one row a plane; instead of angles "
             f"{', '.join(_PLACE)} will do"

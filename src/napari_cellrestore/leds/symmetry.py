@@ -40,8 +40,8 @@ def permutation(
     mirrored : bool
         Left and right are exchanged first.
     tolerance_deg : float
-        Angle between an LED turned and the one whose place it takes, at most. Rows are paired so that the sum of
-        squares of the angles is smallest.
+        Angle between an LED turned and the one whose place it takes, at most. Rows are paired so that the sum of the
+        roots of the angles is smallest, which keeps exact pairs together.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def permutation(
     angle_deg = _angles_deg(places, _turned(places, turn_deg, mirrored))
     # 1e-6: a turn by sums of cosines is not exact
     far = _unlike(leds) | (angle_deg > tolerance_deg + 1e-6)
-    _, rows = linear_sum_assignment(np.where(far, 1e6, angle_deg**2))
+    _, rows = linear_sum_assignment(np.where(far, 1e6, np.sqrt(angle_deg)))
     return None if far[np.arange(len(leds)), rows].any() else np.asarray(rows)
 
 
@@ -81,7 +81,7 @@ def turns(leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG) -> list[tuple
     Returns
     -------
     list of (float, bool)
-        By angle from 0 to below 360, those not mirrored first; of directions that are not exact the best turn.
+        By angle from 0 to below 360, those not mirrored first; of directions that are not exact the median turn.
 
     Examples
     --------
@@ -102,9 +102,12 @@ def turns(leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG) -> list[tuple
         best = {}
         for row in np.flatnonzero(like):
             turn = _turn_deg(places[[row]], places[[outermost]], mirrored)
-            rows = permutation(leds, turn, mirrored, tolerance_deg=tolerance_deg)
-            if rows is not None:
-                best[rows.tobytes()] = _turn_deg(places[rows], places, mirrored)
+            rows = permutation(leds, turn, mirrored, tolerance_deg=min(2 * tolerance_deg, 89))
+            if rows is None:
+                continue
+            turn = _turn_deg(places[rows], places, mirrored)  # of all LEDs, not of one
+            if permutation(leds, turn, mirrored, tolerance_deg=tolerance_deg) is not None:
+                best[rows.tobytes()] = turn
         found += sorted((turn, mirrored) for turn in best.values())
     return found
 
@@ -125,10 +128,12 @@ def _turned(vectors: Array, turn_deg: float, mirrored: bool) -> Array:
 
 
 def _turn_deg(vectors: Array, places: Array, mirrored: bool) -> float:
-    """Return the turn that brings vectors, mirrored or not, best onto their places, from 0 to below 360."""
-    here = _turned(vectors, 0, mirrored)[:, :2] @ (1, 1j)
-    best = -np.angle(np.vdot(here, places[:, :2] @ (1, 1j)))
-    return float(np.round(np.degrees(best), _DECIMALS) % 360)
+    """Return the turn that brings vectors, mirrored or not, onto their places: the median, from 0 to below 360."""
+    here, there = (side[:, :2] @ (1, 1j) for side in (_turned(vectors, 0, mirrored), places))
+    mean = np.angle(np.vdot(here, there))
+    off_axis = np.abs(here) > np.sin(np.radians(TOLERANCE_DEG))
+    beside_mean = np.angle(np.conj(here) * there * np.exp(-1j * mean))[off_axis]
+    return float(np.round(-np.degrees(mean + np.median(beside_mean)), _DECIMALS) % 360)
 
 
 def _angles_deg(places: Array, vectors: Array) -> Array:

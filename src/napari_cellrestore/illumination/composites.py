@@ -1,0 +1,194 @@
+"""Images made of many planes of an LED stack: brightfield, dark field, differential phase, colour by angle.
+
+All add up planes one by one: of a dask array the result is a dask array, which reads each plane once and holds a few of
+them. Of an LED that was taken at two exposures the plane of "high" is left out, so that each LED counts once; other
+differences in exposure and gain are not evened out. Planes of the kind "brightfield", lit by many LEDs, are never part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from napari_cellrestore.leds import LedTable
+from napari_cellrestore.stack import ImageStack
+
+#: LEDs whose light is this close to the line between two halves are part of neither.
+LINE_DEG = 1.0
+#: Partial sums that are added at once: few are in memory.
+_AT_ONCE = 4
+
+Rows = npt.NDArray[np.intp]
+
+
+def brightfield(stack: ImageStack, na: float, *, saturation: float | None = None) -> Any:
+    """Return the mean of the planes whose light enters the objective, ``sin(polar) < na``.
+
+    LEDs do not interfere, so their sum is what a camera records when all shine at once; the mean has the grey levels of
+    one plane.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        Axes AYX or AYXS, with its LED table.
+    na : float
+        Numerical aperture of the objective.
+    saturation : float, optional
+        Grey level from which pixels are burnt: a pixel that is in any of the planes becomes NaN. Otherwise burnt pixels
+        count as they are and the mean is too low there. HDR planes have none.
+
+    Returns
+    -------
+    (Y, X[, S]) float32, dask or numpy as the stack
+        Grey levels.
+
+    Raises
+    ------
+    ValueError
+        Other axes, no table, no LED inside the aperture.
+
+    Examples
+    --------
+    >>> leds = LedTable(index=[0, 1, 2], polar_deg=[0, 10, 40], azimuth_deg=0)
+    >>> stack = ImageStack(np.array([20, 10, 1], np.uint8).reshape(3, 1, 1), "AYX", leds=leds)
+    >>> brightfield(stack, na=0.4).tolist(), darkfield(stack, na=0.4).tolist()
+    ([[15.0]], [[1.0]])
+    """
+    leds = lit_table(stack)
+    rows = _rows(leds, leds.brightfield(na), f"with light inside NA {na:g}")
+    return _mean(stack.data, rows, saturation).astype(np.float32)
+
+
+def darkfield(stack: ImageStack, na: float, *, saturation: float | None = None) -> Any:
+    """Return the mean of the planes whose light misses the objective, ``sin(polar) >= na``: scattered light alone.
+
+    Planes at small angles are brightest and so count most. Parameters, result and errors as of :func:`brightfield`.
+    """
+    leds = lit_table(stack)
+    rows = _rows(leds, ~leds.brightfield(na), f"with light outside NA {na:g}")
+    return _mean(stack.data, rows, saturation).astype(np.float32)
+
+
+def differential_phase(stack: ImageStack, azimuth_deg: float, na: float, *, saturation: float | None = None) -> Any:
+    """Return the differential phase contrast along an azimuth, ``(one - other) / (one + other)``.
+
+    One and other are the means of the brightfield planes whose LEDs are on the side of the azimuth and on the opposite
+    one (Mehta & Sheppard 2009, Opt. Lett. 34:1924; Tian, Wang & Waller 2014, Opt. Lett. 39:1326). It shows the slope of
+    phase along the azimuth, absorption cancels. Its sign is that of the set-up: light that travels towards where phase
+    rises is bent further, and more of it lost, so that the slope is negative if azimuths say where light goes to, as in
+    :mod:`napari_cellrestore.simulate`, and positive if they say where it comes from, unless the camera turns the image.
+    LEDs within :data:`LINE_DEG` of the line between the halves are left out, also those on the axis.
+
+    Parameters
+    ----------
+    stack, na, saturation
+        As of :func:`brightfield`.
+    azimuth_deg : float
+        From +x (columns) towards +y (rows, down): 0 compares right with left, 90 below with above.
+
+    Returns
+    -------
+    (Y, X[, S]) float32
+        Without unit, from -1 to 1 for light that is not negative; NaN where neither half has light.
+
+    Examples
+    --------
+    >>> leds = LedTable(index=range(3), polar_deg=[0, 10, 10], azimuth_deg=[0, 0, 180])
+    >>> stack = ImageStack(np.array([9, 3, 1], np.uint8).reshape(3, 1, 1), "AYX", leds=leds)
+    >>> [differential_phase(stack, azimuth, na=0.4).item() for azimuth in (0, 180)]
+    [0.5, -0.5]
+    """
+    leds = lit_table(stack)
+    if not np.isfinite(azimuth_deg):
+        raise ValueError(f"azimuth_deg is {azimuth_deg}: give an angle in degrees")
+    along = np.sin(np.radians(leds.polar_deg)) * np.cos(np.radians(leds.azimuth_deg - azimuth_deg))
+    inside, line = leds.brightfield(na), np.sin(np.radians(LINE_DEG))
+    one, other = (
+        _mean(
+            stack.data,
+            _rows(leds, inside & half, f"inside NA {na:g} on one side of azimuth {azimuth_deg:g} deg"),
+            saturation,
+        )
+        for half in (along > line, along < -line)
+    )
+    light = one + other
+    where = da.where if isinstance(light, da.Array) else np.where
+    return where(light > 0, (one - other) / where(light > 0, light, 1), np.nan).astype(np.float32)
+
+
+def colour_by_angle(stack: ImageStack, na: float | None = None, *, saturation: float | None = None) -> Any:
+    """Return dark field coloured by where the light came from.
+
+    Red, green and blue are means over the dark-field planes weighted by ``(1 + cos(azimuth - c)) / 2`` with c = 0, 120
+    and 240 degrees. What scatters light from all sides alike is grey, an edge has the colour of the side it faces: red
+    for light from +x (right), yellow-green for +y (below), cyan for -x, violet for -y.
+
+    Parameters
+    ----------
+    stack, saturation
+        As of :func:`brightfield`; of colour stacks the green channel, so that colours mean angles alone.
+    na : float, optional
+        Numerical aperture: planes with ``sin(polar) >= na`` are dark field. If not given those of the kind "darkfield".
+
+    Returns
+    -------
+    (Y, X, 3) float32
+        Grey levels.
+    """
+    leds = lit_table(stack)
+    dark = leds.kind == "darkfield" if na is None else ~leds.brightfield(na)
+    hint = "of the kind darkfield; give na to tell by angle" if na is None else f"with light outside NA {na:g}"
+    rows = _rows(leds, dark, hint)
+    data = stack.data[..., 1] if stack.rgb else stack.data
+    azimuth = np.radians(leds.azimuth_deg[rows])
+    weights = [(1 + np.cos(azimuth - np.radians(c))) / 2 for c in (0, 120, 240)]
+    stacked = da.stack if isinstance(data, da.Array) else np.stack
+    return stacked([_mean(data, rows, saturation, weight) for weight in weights], axis=-1).astype(np.float32)
+
+
+def lit_table(stack: ImageStack) -> LedTable:
+    """Return the LED table of a stack of axes AYX or AYXS; ValueError where it is none."""
+    if stack.axes not in ("AYX", "AYXS"):
+        raise ValueError(
+            f"stack has axes {stack.axes}: give an LED stack, AYX or AYXS; select one plane along the others"
+        )
+    if stack.leds is None:
+        raise ValueError("the stack has no LED table: open it with leds=, or put <name>.leds.csv beside the file")
+    return stack.leds
+
+
+def _rows(leds: LedTable, wanted: npt.NDArray[np.bool_], said: str) -> Rows:
+    """Return the rows of single LEDs that are wanted, each LED once."""
+    rows = np.flatnonzero(wanted & (leds.kind != "brightfield") & (leds.exposure != "high"))
+    if not len(rows):
+        raise ValueError(
+            f"no plane of a single LED {said}: the angles go from {leds.polar_deg.min():g} to {leds.polar_deg.max():g} deg"
+        )
+    return rows
+
+
+def _mean(data: Any, rows: Rows, saturation: float | None, weights: npt.NDArray[np.float64] | None = None) -> Any:
+    """Return the mean of planes, weighted, as float64; NaN where one is saturated."""
+    weights = np.ones(len(rows)) if weights is None else weights
+    if not weights.sum() > 0:
+        raise ValueError("the LEDs are all on the other side: give a stack with LEDs all around")
+    if isinstance(data, da.Array):
+        planes = [
+            plane.map_blocks(_weighted, weight, saturation, dtype=np.float64, meta=np.empty(0))
+            for plane, weight in zip((data[row] for row in rows), weights, strict=True)
+        ]
+        while len(planes) > 1:
+            planes = [sum(planes[i + 1 : i + _AT_ONCE], planes[i]) for i in range(0, len(planes), _AT_ONCE)]
+        return planes[0] / weights.sum()
+    total = np.zeros(data.shape[1:])
+    for row, weight in zip(rows, weights, strict=True):
+        total += _weighted(data[row], weight, saturation)
+    return total / weights.sum()
+
+
+def _weighted(plane: npt.NDArray[Any], weight: float, saturation: float | None) -> npt.NDArray[np.float64]:
+    light = weight * plane.astype(np.float64)
+    return light if saturation is None else np.where(plane >= saturation, np.nan, light)
