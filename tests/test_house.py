@@ -23,7 +23,8 @@ NAME = "napari_cellrestore"
 #: Modules by floor: a module imports from its own floor or below.
 FLOORS = (
     "stack objective leds recipe card",
-    "files focus register segment prepare metrics psf beads kernels isotropy recover simulate stain filters",
+    "files focus register illumination segment prepare rescan metrics psf beads kernels isotropy recover simulate stain "
+    "filters nuclei",
     "networks losses optimiser augment pairs schemes train model deconvolve kernel_model",
     "tiling engine sample spread passes domain restore trust evaluate held_out trained_model report jobs",
     "cli gui",

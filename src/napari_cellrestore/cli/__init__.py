@@ -23,6 +23,7 @@ COMMANDS = {
     "restore": "restore images with a model",
     "psf": "recover the point-spread function",
     "compare": "measure an image against a reference",
+    "pairs": "make pairs for training from two scans of one slide",
     "train": "train a model by a recipe",
     "evaluate": "measure models on many focus stacks, and compare them",
     "models": "list models and show their cards",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,8 @@ def _lines(stack: ImageStack) -> list[tuple[str, str]]:
     if stack.channels:
         lines.append(("channels", ", ".join(stack.channels)))
     if stack.leds is not None:
-        lines.append(("LEDs", _leds(stack.leds)))
+        of_colours = stack.provenance.get("colours", {}).get("wavelength_um", [])
+        lines.append(("LEDs", _leds(stack.leds, of_colours)))
     lines.append(("taken for", taken_for(stack)))
     if made := stack.provenance.get("generated") or stack.provenance.get("extracted"):
         lines.append(("made", str(made)))
@@ -119,8 +121,9 @@ def _z_range(stack: ImageStack) -> str:
     return "not known" if stack.z_um is None else f"{stack.z_um[0]:g} to {stack.z_um[-1]:g} um"
 
 
-def _leds(leds: LedTable) -> str:
-    wavelengths = sorted({value for value in leds.wavelength_um.tolist() if value == value})  # without NaN
+def _leds(leds: LedTable, of_colours: Sequence[float | None]) -> str:
+    known = {value for value in (*leds.wavelength_um.tolist(), *of_colours) if value and value == value}  # without NaN
+    wavelengths = sorted(known)
     return "; ".join(
         [
             f"{len(leds)} planes",

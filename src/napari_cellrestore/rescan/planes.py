@@ -1,0 +1,143 @@
+"""Planes of an LED stack against each other: what brightfield it shows, and which planes do not lie on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_cellrestore.leds import LedTable
+from napari_cellrestore.register import estimate_shift
+from napari_cellrestore.rescan.looks import grey, steepness
+from napari_cellrestore.stack import ImageStack
+
+#: Shift between planes of a stack that light from aside and the measuring make.
+STILL_PX = 2.0
+
+
+@dataclass(frozen=True)
+class ShiftedPlane:
+    """A plane that does not lie where the others do.
+
+    Attributes
+    ----------
+    planes : tuple of int
+        Its number, or those of all planes that were measured together.
+    shift_px : (float, float) or None
+        By how much it has to be moved down and right; None where it has nothing in common with the others.
+    """
+
+    planes: tuple[int, ...]
+    shift_px: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        if len(self.planes) > 3:
+            who = f"the dark-field planes {self.planes[0]} to {self.planes[-1]}"
+        else:
+            who = f"plane {' and '.join(map(str, self.planes))}"
+        return who + (" like nothing else" if self.shift_px is None else f" by {np.hypot(*self.shift_px):.1f} px")
+
+
+def check_lit(stack: ImageStack) -> LedTable:
+    """Return the LED table of a stack; ValueError where there is none, or the stack has other planes too."""
+    if stack.leds is None:
+        raise ValueError(
+            f"the unstained scan (axes {stack.axes}) has no LED table: put NAME.leds.csv beside it, or give a table for all"
+        )
+    if stack.plane_axes != "A":
+        raise ValueError(f"the unstained scan has axes {stack.axes}: give planes of LEDs only (AYX or AYXS)")
+    return stack.leds
+
+
+def bright_plane(stack: ImageStack, na: float) -> npt.NDArray[np.float32]:
+    """Return what an LED stack shows in bright field, (Y, X[, S]) float32.
+
+    The mean of the planes of the kind "brightfield"; where there are none, of those lit by one LED inside the aperture:
+    such light does not interfere, so intensities add.
+
+    Raises
+    ------
+    ValueError
+        No LED table; no LED inside the aperture.
+
+    Examples
+    --------
+    >>> leds = LedTable(index=[0, 1, 2], polar_deg=[0, 5, 30], azimuth_deg=0)
+    >>> stack = ImageStack(np.array([10, 30, 90], np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8), "AYX", leds=leds)
+    >>> bright_plane(stack, na=0.4)[0, 0].item()
+    20.0
+    """
+    return _mean(stack, bright_planes(check_lit(stack), na))
+
+
+def bright_planes(leds: LedTable, na: float) -> npt.NDArray[np.int64]:
+    """Return the numbers of the planes that make up bright field."""
+    together = np.flatnonzero(leds.kind == "brightfield")
+    found = together if len(together) else np.flatnonzero(leds.brightfield(na))
+    if not len(found):
+        raise ValueError(
+            f"no LED inside the aperture (NA {na:g}, {np.degrees(np.arcsin(min(na, 1))):.1f} deg): angles begin at "
+            f"{leds.polar_deg.min():g} deg, so there is no brightfield to compare; give the NA of the objective"
+        )
+    return found
+
+
+def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) -> Iterator[ShiftedPlane]:
+    """Yield the planes of an LED stack that do not lie on the others.
+
+    Wulff 2022 (section 4.2.4) found such stacks only by the failure of the network. What is compared:
+
+    - each plane lit from inside the aperture against bright field, by :func:`estimate_shift`;
+    - the mean of dark field against where bright field steepness: it shows edges, and light from all sides evens out on
+      which side of a cell an edge is bright;
+    - planes of one dark-field LED at several exposures against each other.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        Of axes AYX or AYXS, with LED table.
+    na : float
+        Numerical aperture of the objective.
+    still_px : float
+        A longer shift is one.
+    """
+    leds = check_lit(stack)
+    of_bright = bright_planes(leds, na)
+    bright = grey(_mean(stack, of_bright))
+    inside = np.flatnonzero(leds.brightfield(na) & (leds.kind != "brightfield"))
+    for plane in inside:
+        yield from _beside(bright, _plane(stack, plane), (int(plane),), still_px)
+    dark = np.flatnonzero(~leds.brightfield(na) & (leds.kind != "brightfield"))
+    if len(dark) >= 4:  # fewer light a cell from one side
+        edges = steepness(bright, stack.pixel_um or 0.25)
+        yield from _beside(edges, grey(_mean(stack, dark)), tuple(dark.tolist()), still_px)
+    for led in np.unique(leds.index[dark]):
+        first, *others = dark[leds.index[dark] == led]
+        for other in others:
+            yield from _beside(_plane(stack, first), _plane(stack, other), (int(first), int(other)), still_px)
+
+
+def _beside(
+    fixed: npt.NDArray[Any], moving: npt.NDArray[Any], planes: tuple[int, ...], still_px: float
+) -> Iterator[ShiftedPlane]:
+    try:
+        shift = estimate_shift(fixed, moving)
+    except ValueError:
+        yield ShiftedPlane(planes, None)
+        return
+    if np.hypot(*shift) > still_px:
+        yield ShiftedPlane(planes, shift)
+
+
+def _plane(stack: ImageStack, number: int | np.integer[Any]) -> npt.NDArray[np.float32]:
+    return grey(np.asarray(stack.data[int(number)]))
+
+
+def _mean(stack: ImageStack, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    total = np.zeros(stack.data.shape[1:], np.float32)
+    for number in numbers:  # one plane at a time in memory
+        total += np.asarray(stack.data[int(number)], np.float32)
+    return np.asarray(total / len(numbers), np.float32)
