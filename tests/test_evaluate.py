@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from napari_cellrestore.evaluate import (
+    Evaluation,
+    Scored,
     ScoreTable,
     Table,
-    best_and_worst,
     interval_rates,
     mean_interval,
     paired_test,
     score_levels,
     success_matrix,
 )
+from napari_cellrestore.evaluate.certainty import badness
 
 LEVELS = np.round(np.arange(-7, 7) * 0.2, 1)  # -1.4 to 1.2 um, as in Olofsson & Wagnström 2019
 
@@ -231,7 +233,7 @@ def test_wrong_methods_and_metrics_are_named(table):
     with pytest.raises(ValueError, match="no scores of 'neet': there are input, half, copy"):
         table.by_level("neet")
     with pytest.raises(ValueError, match="unknown metric 'mes': use mse"):
-        best_and_worst([1, 2], "mes")
+        badness(np.array([1.0, 2.0]), "mes")
     with pytest.raises(ValueError, match="'net' has 1 images for 2 planes"):
         score_levels(sharp, [sharp, sharp], {"net": [sharp]})
     with pytest.raises(ValueError, match="a method is called 'input'"):
@@ -266,7 +268,9 @@ def test_paired_test_is_wilcoxon(rng):
 
 
 @pytest.mark.parametrize(
-    ("metric", "best", "worst"), [("mse", [0, 1], [3, 2]), ("ssim", [3, 2], [0, 1]), ("focus_ratio", [2, 1], [3, 0])]
+    ("metric", "best", "worst"), [("mse", "ab", "dc"), ("ssim", "dc", "ab"), ("focus_ratio", "cb", "da")]
 )
 def test_best_and_worst_know_the_direction_of_a_metric(metric, best, worst):
-    assert best_and_worst([0.2, 0.5, 0.9, 2.0], metric, count=2) == (best, worst)
+    scores = zip("abcd", (0.2, 0.5, 0.9, 2.0), strict=True)
+    samples = [Scored(name, (0.0,), {"net": {metric: np.array([value])}}) for name, value in scores]
+    assert Evaluation({}, samples).extremes("net", metric, 2) == (list(best), list(worst))

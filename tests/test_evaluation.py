@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_cellrestore.evaluate import (
+    PAIR_METRICS,
     Evaluation,
     Ledger,
     Sample,
     Scored,
     ScoreTable,
     compare_methods,
+    paired_sample,
+    paired_samples,
     read_evaluation,
     recorded_sample,
     recorded_samples,
@@ -27,8 +30,12 @@ from napari_cellrestore.evaluate import (
     score_samples,
 )
 from napari_cellrestore.evaluate.comparison import holm
-from napari_cellrestore.evaluate.extremes import extreme_pictures, typical_level
+from napari_cellrestore.evaluate.extremes import extreme_pictures, typical_level, worst_causes
+from napari_cellrestore.evaluate.pairs import clearest_plane, pair_method
+from napari_cellrestore.evaluate.pairs_page import write_likely, write_pairs
 from napari_cellrestore.files import write_tiff
+from napari_cellrestore.leds import LedTable
+from napari_cellrestore.nuclei import NucleiCounts
 from napari_cellrestore.report import write_evaluation
 from napari_cellrestore.stack import ImageStack
 
@@ -401,3 +408,236 @@ def test_writing_the_page_again_replaces_it(tmp_path, evaluated):
     before = sorted(path.name for path in tmp_path.iterdir())
     write_evaluation(tmp_path, evaluation)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------
+
+PIXEL_UM = 0.25
+LEDS = LedTable(index=[-1, 0, 1], polar_deg=[0, 30, 5], azimuth_deg=[0, 0, 90], kind=["brightfield", "point", "point"])
+
+
+def stained(nuclei, shape=(96, 112)):
+    """A film with a red cell, and nuclei at places."""
+    y, x = np.indices(shape)
+    image = np.full((*shape, 3), (236, 234, 228), float)
+    for (row, column), colour in [((20, 90), (214, 160, 158.0)), *((place, (96, 48, 148.0)) for place in nuclei)]:
+        inside = ndimage.gaussian_filter((np.hypot(y - row, x - column) < 12).astype(float), 1)[..., None]
+        image = image * (1 - inside) + np.array(colour) * inside
+    return np.rint(image).astype(np.uint8)
+
+
+TWO, FIRST = stained([(30, 30), (60, 80)]), stained([(30, 30)])
+
+
+@pytest.fixture
+def folders(tmp_path, rng):
+    """Five LED stacks of unstained cells and their stained images; the fifth shows no nuclei."""
+    homes = tmp_path / "unstained", tmp_path / "stained"
+    for home in homes:
+        home.mkdir()
+    for name in "abcde":
+        target = TWO if name != "e" else stained([])
+        grey = np.stack([255 - target[..., 2] // 2 + 10 * plane for plane in range(3)])
+        noisy = np.clip(grey + rng.normal(0, 2, grey.shape), 0, 255).astype(np.uint8)
+        write_tiff(homes[0] / f"{name}.ome.tif", ImageStack(noisy, "AYX", pixel_um=PIXEL_UM, leds=LEDS))
+        write_tiff(homes[1] / f"{name}.tif", ImageStack(target, "YXS"))
+    return homes
+
+
+def eraser(stack):
+    """Stains well, but only the first cell; in "c" it invents one."""
+    made = FIRST if stack.source and "c.ome" not in str(stack.source) else stained([(30, 30), (60, 80), (75, 25)])
+    return np.clip(made + np.int16(np.random.default_rng(0).normal(0, 2, made.shape)), 0, 255).astype(np.uint8)
+
+
+def test_a_pair_is_one_image_against_one(folders):
+    samples, notes = paired_samples(*folders)
+    assert (list(samples), notes) == ([f"{name}.ome.tif" for name in "abcde"], [])
+    one = samples["a.ome.tif"]()
+    assert one.stack.axes == "AYX"
+    assert one.stack.pixel_um == PIXEL_UM  # which the target does not say
+    assert one.levels_um.tolist() == [0]
+    np.testing.assert_array_equal(one.reference, TWO)
+    np.testing.assert_array_equal(
+        one.beside, np.stack([one.stack.data[0]] * 3, axis=-1)
+    )  # brightfield, in grey colours
+    (scored,) = score_samples({"a": samples["a.ome.tif"]}, {"eraser": eraser}, PAIR_METRICS, nuclei=True)
+    assert scored.levels_um == (0.0,)
+    error = np.abs(TWO.astype(float) - eraser(one.stack)).mean()
+    assert scored.scores["eraser"]["mae"] == pytest.approx([error])
+    assert scored.scores["input"]["mae"] == pytest.approx([np.abs(TWO.astype(float) - one.beside).mean()])
+    assert list(scored.nuclei) == ["eraser"]  # the unstained input has none, of course
+    counts = scored.nuclei["eraser"]
+    assert (counts.target, counts.matched, counts.missing, counts.added) == (2, 1, 1, 0)
+
+
+def test_pairs_that_are_none_are_refused(folders, tmp_path):
+    inputs, targets = folders
+    for name in "ab":
+        (targets / f"{name}.tif").unlink()
+    write_tiff(targets / "a.tif", ImageStack(TWO[:-1], "YXS"))
+    with pytest.raises(ValueError, match=r"the input has 96 x 112 px, its target a\.tif 95 x 112: both must be alike"):
+        paired_sample(inputs / "a.ome.tif", targets / "a.tif")
+    write_tiff(targets / "b.tif", ImageStack(TWO.astype(np.uint16), "YXS"))
+    with pytest.raises(ValueError, match=r"the input has uint8 pixels, its target b\.tif uint16"):
+        paired_sample(inputs / "b.ome.tif", targets / "b.tif")
+    with pytest.raises(ValueError, match="has the axes AYX: give one image"):
+        paired_sample(inputs / "a.ome.tif", inputs / "a.ome.tif")
+    (targets / "b.tif").unlink()
+    assert "1 image has no partner" in paired_samples(inputs, targets)[1][0]
+
+
+def test_the_clearest_plane_stands_for_a_stack():
+    planes = np.arange(3)[:, None, None] * np.ones((1, 4, 4))
+    stack = ImageStack(planes, "AYX", leds=LEDS)
+    assert clearest_plane(stack).data[0, 0] == 0
+    assert clearest_plane(stack.select("A", slice(1, 3))).data[0, 0] == 2  # the most central
+    assert clearest_plane(stack.replace(axes="ZYX", leds=None)).axes == "YX"
+
+
+def test_models_make_one_image_of_a_pair(folders, tmp_path):
+    from napari_cellrestore.card import ModelCard
+    from napari_cellrestore.model import Model
+    from napari_cellrestore.networks import create_network
+
+    options = {"filters": 4, "blocks": 4, "norm": "none", "dropout": 0.0}
+    sample = paired_samples(*folders)[0]["a.ome.tif"]()
+    for planes, channels in ((1, 1), (3, 3)):
+        card = ModelCard(
+            name="dye",
+            task="stain",
+            network="pix2pix-fast",
+            options=options,
+            in_channels=channels,
+            out_channels=3,
+            in_planes=planes,
+            leds=LEDS.columns() if planes > 1 else None,
+            halo_px=16,
+        )
+        network = create_network("pix2pix-fast", in_channels=channels, out_channels=3, **options).eval()
+        assert sample.restored(pair_method(Model(network, card, tmp_path))).shape == (1, 96, 112, 3)
+
+
+@pytest.fixture
+def paired(folders):
+    samples, _ = paired_samples(*folders)
+    methods = {"eraser": eraser}
+    said = {"images": "pairs of stained and unstained", "pairs": True, "methods": {"eraser": "eraser (12)"}}
+    rows = list(score_samples(samples, methods, PAIR_METRICS, nuclei=True))
+    return Evaluation(said, rows), samples, methods
+
+
+def test_an_evaluation_of_pairs_counts_nuclei_over_all(paired, tmp_path):
+    evaluation, *_ = paired
+    counts = evaluation.nuclei["eraser"]
+    assert (counts.images, counts.empty) == (5, 1)
+    assert (counts.target, counts.missing, counts.added) == (8, 3, 2)
+    assert [one.name for one in evaluation.worst_by_nuclei("eraser", 1)] == ["a.ome.tif"]
+    table = evaluation.tables()["nuclei"]
+    assert table.rows["eraser: missing"][:3] == [3, 8, pytest.approx(37.5)]
+    means = evaluation.tables()["means"]
+    assert set(evaluation.tables()) == {"means", "nuclei"}  # no focus levels
+    values = [one.scores["eraser"]["mae"][0] for one in evaluation.kept]
+    assert means.rows["MAE, eraser"][0] == pytest.approx(np.mean(values))
+    assert means.rows["MAE, eraser"][1] < np.mean(values) < means.rows["MAE, eraser"][2]
+    ledger = Ledger(tmp_path / "ledger.jsonl", dict(evaluation.settings))
+    for one in evaluation.samples:
+        ledger.add(one)
+    again = read_evaluation(tmp_path)
+    assert again.nuclei == evaluation.nuclei
+    assert again.of_pairs
+    json.dumps(evaluation.as_dict(), allow_nan=False)
+
+
+def test_the_worst_pairs_get_their_causes_and_a_page(paired, tmp_path):
+    evaluation, samples, methods = paired
+    causes = worst_causes(evaluation, samples, methods)
+    assert set(causes["eraser"]) == {f"{name}.ome.tif" for name in "abcde"}
+    assert "1 of 2 nuclei missing" in "; ".join(causes["eraser"]["a.ome.tif"])
+    assert "1 nucleus added" in "; ".join(causes["eraser"]["c.ome.tif"])
+    evaluation = Evaluation(evaluation.settings, evaluation.samples, causes=causes)
+    text = write_pairs(tmp_path, evaluation, extreme_pictures(evaluation, samples, methods, 1)).read_text("utf-8")
+    assert "nuclei missing 3 of 8 (37.5 %, " in text
+    assert "1 of 2 nuclei missing" in text
+    assert "focus level" not in text
+    assert (tmp_path / "evaluation.pdf").read_bytes().startswith(b"%PDF")
+    for link in (part.split('"')[0] for part in text.split('<img src="')[1:]):
+        assert (tmp_path / link).is_file()
+    with (tmp_path / "nuclei.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["sample"]: row for row in csv.DictReader(file)}
+    assert (rows["a.ome.tif"]["missing"], rows["c.ome.tif"]["added"], rows["e.ome.tif"]["empty"]) == ("1", "1", "1")
+    said = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    assert said["causes"]["eraser"].keys() == causes["eraser"].keys()
+    assert NucleiCounts(**said["nuclei"]["eraser"]) == evaluation.nuclei["eraser"]
+    assert "mae" in said["best_and_worst"]["eraser"]
+
+
+def test_nuclei_of_a_focus_stack_are_counted_once():
+    planes = np.stack([ndimage.gaussian_filter(TWO, (s, s, 0)) for s in (6, 3, 0, 3, 6)])
+    stack = ImageStack(planes, "ZYXS", pixel_um=PIXEL_UM, z_um=LEVELS)
+    one = Sample(TWO, stack)
+    (scored,) = score_samples({"a": lambda: one}, {"half": lambda s: np.stack([FIRST] * 5)}, ["mse"], nuclei=True)
+    assert (scored.nuclei["input"].target, scored.nuclei["input"].missing) == (2, 0)
+    assert scored.nuclei["half"].missing == 1
+    for sample_without in (
+        Sample(TWO, stack.replace(pixel_um=None)),
+        Sample(TWO[..., 1], stack.replace(data=planes[..., 1], axes="ZYX")),
+    ):
+        (scored,) = score_samples({"a": lambda s=sample_without: s}, {}, ["mse"], nuclei=True)
+        assert scored.nuclei == {}
+    (scored,) = score_samples({"a": lambda: Sample(255 - TWO, stack)}, {}, ["mse"], nuclei=True)
+    assert scored.nuclei["input"].doubtful == 1
+    assert scored.remarks[0].startswith("nuclei not counted, target: ")
+
+
+def test_causes_of_stacks_lie_beside_their_tables(evaluated, tmp_path):
+    evaluation, samples, methods = evaluated
+    causes = worst_causes(evaluation, samples, methods, 1)
+    evaluation = Evaluation(evaluation.settings, evaluation.samples, causes=causes)
+    write_evaluation(tmp_path, evaluation)
+    write_likely(tmp_path, evaluation)
+    with (tmp_path / "tables" / "causes.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["sample", "method", "what may be wrong"]
+    assert {row[0] for row in rows[1:]} == set(causes["sharpened"])
+    assert not (tmp_path / "nuclei.csv").exists()  # grey
+
+
+def test_pairs_are_measured_from_the_shell(folders, tmp_path, monkeypatch, capsys):
+    from napari_cellrestore.card import ModelCard
+    from napari_cellrestore.cli import main
+    from napari_cellrestore.model import save_model
+    from napari_cellrestore.networks import create_network
+
+    options = {"filters": 4, "blocks": 4, "norm": "none", "dropout": 0.0}
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
+    card = ModelCard(
+        name="dye",
+        task="stain",
+        network="pix2pix-fast",
+        options=options,
+        in_channels=3,
+        in_planes=3,
+        leds=LEDS.columns(),
+        halo_px=16,
+    )
+    save_model(tmp_path / "models" / "dye", create_network("pix2pix-fast", in_channels=3, **options), card)
+    line = ["evaluate", "dye", "--pairs", *map(str, folders), "--out", str(tmp_path / "out")]
+    assert main([*line, "--limit", "3"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("dye on 3 pairs of stained and unstained\ndye: nuclei missing 6 of 6 (100.0 %")
+    assert "over images" in text
+    assert "a.ome.tif: likely: " in text
+    assert main([*line, "--json"]) == 0  # goes on with the two that are left
+    *events, result = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [event["sample"] for event in events] == ["d.ome.tif", "e.ome.tif"]
+    assert result["nuclei"]["dye"]["empty"] == 1
+    assert set(result["tables"]) == {"means", "nuclei"}
+    assert (tmp_path / "out" / "unstained" / "evaluation.html").is_file()
+    for wrong, said in (
+        (["--stacks", str(folders[0])], "makes one image of several planes: measure it with --pairs"),
+        (["--pairs", *map(str, folders), "--pixel-um", "0"], "--pixel-um 0: give the size of a pixel"),
+        ([], "or --pairs INPUT TARGET"),
+    ):
+        assert main(["evaluate", "dye", *wrong]) == 2
+        assert said in capsys.readouterr().err

@@ -14,15 +14,30 @@ from scipy import ndimage
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.cli import main
-from napari_cellrestore.evaluate import Evaluation, Scored, read_evaluation
+from napari_cellrestore.evaluate import Evaluation, Ledger, Scored, read_evaluation
 from napari_cellrestore.evaluate.comparison import label
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.gui.evaluate.folder import fitting_folder
-from napari_cellrestore.gui.evaluate.view import AGAINST, CURVES, EXTREME, LEVELS, MATRIX, MINDED, RATES, VIEWS
 from napari_cellrestore.gui.evaluate.view_cells import shown
-from napari_cellrestore.gui.evaluate.widget import EvaluateWidget
+from napari_cellrestore.gui.evaluate.views import (
+    AGAINST,
+    CAUSES,
+    CURVES,
+    EMPTY,
+    EXTREME,
+    LEVELS,
+    MATRIX,
+    MEANS,
+    MINDED,
+    NUCLEI,
+    PAIR_VIEWS,
+    RATES,
+    VIEWS,
+)
+from napari_cellrestore.gui.evaluate.widget import PAIRS, EvaluateWidget
 from napari_cellrestore.model import save_model
 from napari_cellrestore.networks import create_network
+from napari_cellrestore.nuclei import NucleiCounts
 from napari_cellrestore.report.evaluation import comparison_rows
 from napari_cellrestore.stack import ImageStack
 
@@ -103,6 +118,31 @@ def written(tmp_path):
     return folder
 
 
+@pytest.fixture
+def paired(tmp_path):
+    """An evaluation of eight pairs in which nuclei went missing, as its ledger and its result hold it."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "unstained evaluation" / "unstained"
+    folder.mkdir(parents=True)
+    settings = {"images": "pairs of stained and unstained", "pairs": True, "methods": {"dye": "dye (1)"}}
+    samples = []
+    for number in range(8):
+        mae = np.array([5.0 + number])
+        scores = {"input": {"mae": mae * 3, "ssim": 1 - mae / 20}, "dye": {"mae": mae, "ssim": 1 - mae / 40}}
+        counts = NucleiCounts(images=1, target=2, prediction=2, matched=2, dice=1.8)
+        if number > 5:
+            counts = NucleiCounts(images=1, target=2, prediction=2, matched=1, missing=1, added=1, dice=0.9)
+        samples.append(Scored(f"p{number}.tif", (0.0,), scores, nuclei={"dye": counts}))
+    ledger = Ledger(folder / "ledger.jsonl", settings)
+    for sample in samples:
+        ledger.add(sample)
+    causes = {"dye": {"p7.tif": ["likely: the target lies 4.2 px beside the input", "1 of 2 nuclei missing"]}}
+    whole = Evaluation(settings, samples, causes=causes)
+    (folder / "evaluation.json").write_text(json.dumps(whole.as_dict()))
+    write_tiff(tmp_path / "seen.tif", ImageStack(rng.integers(0, 255, (32, 32, 3), np.uint8), "YXS"))
+    return folder
+
+
 def texts(table):
     return [
         [item.text() if (item := table.item(row, column)) else "" for column in range(table.columnCount())]
@@ -111,7 +151,7 @@ def texts(table):
 
 
 def show(widget, view, method=None, metric=None):
-    widget.view.view_choice.setCurrentIndex(VIEWS.index(view))
+    widget.view.show_view(view)
     for choice, data in ((widget.view.method_choice, method), (widget.view.metric_choice, metric)):
         if data:
             choice.setCurrentIndex(choice.findData(data))
@@ -297,14 +337,14 @@ def test_the_command_line_does_what_is_chosen(widget, stacks, tmp_path):
     widget.models.check(["tiny", "small"])
     begin = ["evaluate", "small", "tiny", "--stacks", str(stacks), "--out", str(tmp_path)]
     assert widget.arguments(stacks, tmp_path) == [*begin, "--sharp", "-0.2", "0.4", "--json"]
-    widget.sharp_low.setValue(-0.3)
-    widget.align_box.setChecked(True)
-    widget.z_step.setValue(0.25)
-    widget.axes.setText(" ZYX ")
-    widget.data_range.setText("4095")
+    widget.options.sharp_low.setValue(-0.3)
+    widget.options.align_box.setChecked(True)
+    widget.options.z_step.setValue(0.25)
+    widget.options.axes.setText(" ZYX ")
+    widget.options.data_range.setText("4095")
     more = ["--sharp", "-0.3", "0.4", "--align", "--z-step", "0.25", "--axes", "ZYX", "--data-range", "4095.0"]
     assert widget.arguments(stacks, tmp_path) == [*begin, *more, "--json"]
-    widget.data_range.setText("1e")  # half of a number
+    widget.options.data_range.setText("1e")  # half of a number
     assert "--data-range" not in widget.arguments(stacks, tmp_path)
 
 
@@ -468,3 +508,93 @@ def test_page_and_widget_say_the_same(widget, stacks, tmp_path, qtbot):
     show(widget, LEVELS, "tiny")
     copied = [line.split("\t") for line in widget.view.table.text().splitlines()]
     assert copied == [line.split(",") for line in page.splitlines()]
+
+
+# --- pairs -------------------------------------------------------------------------------------------------
+
+
+def test_views_of_pairs_show_nuclei_and_causes(viewer, widget, paired, qtbot, tmp_path):
+    widget.open_earlier(paired)
+    wait_for_results(widget, qtbot)
+    view = widget.view
+    assert [view.view_choice.itemData(n) for n in range(view.view_choice.count())] == list(PAIR_VIEWS)
+    assert "nuclei missing 2 of 16 (12.5 %, 3.5 to 36.0 %), added 2 of 16" in view.said.text()
+    evaluation = view.evaluation
+    rows = texts(show(widget, MEANS))
+    assert [row[0] for row in rows] == ["MAE", "input", "dye", "SSIM", "input", "dye"]
+    assert rows[2][1] == shown(np.mean([sample.scores["dye"]["mae"][0] for sample in evaluation.kept]))
+    table = show(widget, NUCLEI, "dye")
+    rows = texts(table)
+    assert rows[0] == ["Missing", "2 of 16", "12 % (3 to 36)"]
+    assert rows[5][0] == "Missing (−) or added (+) in 2 of 8 pairs"
+    assert rows[6:] == [["p6.tif", "−1 of 2", "+1"], ["p7.tif", "−1 of 2", "+1"]]
+    table.selectRow(0)
+    assert not view.stack_button.isEnabled()  # no pair
+    table.selectRow(6)
+    assert view.stack_button.isEnabled()
+    assert texts(show(widget, CAUSES, "dye")) == [
+        ["p7.tif", "likely: the target lies 4.2 px beside the input\n1 of 2 nuclei missing"]
+    ]
+    view.copy_button.click()
+    assert QApplication.clipboard().text().splitlines()[1].startswith("p7.tif\tlikely: the target lies")
+    show(widget, MINDED)
+    assert (view.note.text(), view.table.isVisible(), view.copy_button.isVisible()) == (EMPTY[MINDED], False, False)
+    homes = [tmp_path / name for name in ("unstained", "stained")]
+    for home in homes:
+        home.mkdir()
+        shutil.copy(tmp_path / "seen.tif", home / "p7.tif")
+    show(widget, CAUSES).selectRow(0)
+    widget.targets.show_folder(homes[1])
+    view.stack_button.click()  # input and target
+    assert len(viewer.layers) == 2
+    content = view.parentWidget()
+    for one in PAIR_VIEWS:
+        show(widget, one)
+        assert content.minimumSizeHint().width() <= 330, one
+
+
+def test_stacks_without_nuclei_or_causes_say_so(widget, written, qtbot):
+    widget.open_earlier(written)
+    wait_for_results(widget, qtbot)
+    for view in (NUCLEI, CAUSES):
+        show(widget, view)
+        assert widget.view.note.text() == EMPTY[view]
+        assert not widget.view.table.isVisible()
+        assert not widget.view.stack_button.isVisible()
+
+
+def test_pairs_are_chosen_and_scored_in_a_process(widget, tmp_path, qtbot):
+    homes = [tmp_path / name for name in ("unstained", "stained")]
+    rng = np.random.default_rng(0)
+    for home in homes:
+        home.mkdir()
+        for name in ("a", "b"):
+            pixels = ndimage.gaussian_filter(rng.uniform(0, 255, (48, 48, 3)), (2, 2, 0))
+            write_tiff(home / f"{name}.tif", ImageStack(pixels.astype(np.uint8), "YXS"))
+    assert not widget.targets.isVisible()
+    widget.kind_choice.setCurrentText(PAIRS)
+    assert widget.targets.isVisible()
+    assert "two folders with images of the same names" in widget.hint.text()
+    assert set(widget.models.offered) == {"tiny", "small", "dye", "deblur-fast"}
+    widget.stacks.show_folder(homes[0])
+    widget.targets.show_folder(homes[0])
+    widget.models.check(["dye"])
+    assert "are one folder" in widget.hint.text()
+    widget.targets.show_folder(homes[1])
+    assert widget.evaluate_button.isEnabled()
+    widget.options.pixel.setValue(0.25)
+    expected = ["evaluate", "dye", "--pairs", *map(str, homes), "--out", str(tmp_path), "--pixel-um", "0.25", "--json"]
+    assert widget.arguments(homes[0], tmp_path) == expected
+    widget.evaluate_button.click()
+    wait_for_results(widget, qtbot)
+    assert said(widget) == "Done"
+    assert widget.view.said.text().startswith("Over 2 pairs of stained and unstained. ")
+    folder = tmp_path / "unstained evaluation"
+    assert widget.view.folder == folder / "unstained"
+    assert fitting_folder(homes[0], widget.settings()) == folder
+    widget.targets.show_folder(tmp_path)  # other targets are another evaluation
+    assert fitting_folder(homes[0], widget.settings()) != folder
+    widget.kind_choice.setCurrentIndex(0)
+    assert fitting_folder(homes[0], widget.settings()) != folder
+    assert not widget.targets.isVisible()
+    assert widget.models.checked == []

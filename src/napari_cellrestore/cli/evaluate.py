@@ -1,4 +1,4 @@
-"""``cellrestore evaluate``: measure models on recorded focus stacks, or on images kept out of their training."""
+"""``cellrestore evaluate``: measure models on recorded focus stacks, on pairs, or on images kept out of their training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from napari_cellrestore.cli._common import add_axes, add_images, aligned, check_
 
 if TYPE_CHECKING:
     from napari_cellrestore.evaluate import Evaluation, Ledger, Method, Sample
+    from napari_cellrestore.evaluate.extremes import Causes
     from napari_cellrestore.model import Model
     from napari_cellrestore.recipe import DefocusSettings
 
@@ -31,9 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder of recorded focus stacks, may be given again: their sharpest planes are the truth",
     )
+    parser.add_argument(
+        "--pairs",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("INPUT", "TARGET"),
+        help="two folders with images of the same names, may be given again: inputs, also LED stacks, and the truth",
+    )
+    parser.add_argument(
+        "--leds", type=Path, metavar="TABLE", help="of pairs with LED stacks, where no table lies beside them"
+    )
+    parser.add_argument(
+        "--pixel-um", type=float, metavar="UM", help="of pairs: size of a pixel, where files do not say; nuclei need it"
+    )
     add_images(parser, required=False)
     parser.add_argument(
-        "--limit", type=check_number, metavar="COUNT", help="take only the first stacks or images of each"
+        "--limit", type=check_number, metavar="COUNT", help="take only the first stacks, pairs or images of each"
     )
     parser.add_argument(
         "--classical",
@@ -63,13 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write page, tables and scores there; an evaluation that was stopped goes on from what is there",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a line of JSON for each stack, then one for each source"
+        "--json", action="store_true", help="print a line of JSON for each stack or pair, then one for each source"
     )
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where samples come from: a folder of recorded stacks, or of images from which stacks are simulated."""
+    """Where samples come from: a folder of recorded stacks, two of pairs, or one of images from which stacks are simulated."""
 
     name: str
     said: str
@@ -77,6 +92,7 @@ class Source:
     samples: Mapping[str, Callable[[], Sample]]
     methods: Mapping[str, Method]
     data_range: float | None
+    pairs: bool = False
 
 
 def run(options: argparse.Namespace) -> int:
@@ -86,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     models = [load_model(name) for name in options.models]
     _check(options, models)
     left_out = 0
-    for source in [*_recorded(options, models), *_simulated(options, models)]:
+    for source in [*_recorded(options, models), *_paired(options, models), *_simulated(options, models)]:
         evaluation = _evaluate(options, source, models)
         left_out += len(evaluation.left_out)
         if options.json:
@@ -101,18 +117,23 @@ def _check(options: argparse.Namespace, models: list[Model]) -> None:
     names = [model.card.name for model in models]
     if len(set(names)) < len(names):
         raise ValueError(f"models of one name: {', '.join(names)}; rename one, results go by that name")
-    if not options.stacks and not options.images:
-        raise ValueError("nothing to measure on: give --stacks FOLDER or --images FOLDER N")
+    if not options.stacks and not options.pairs and not options.images:
+        raise ValueError("nothing to measure on: give --stacks FOLDER or --images FOLDER N, or --pairs INPUT TARGET")
+    if options.stacks and (several := [model.card.name for model in models if model.card.in_planes > 1]):
+        raise ValueError(f"model {several[0]!r} makes one image of several planes: measure it with --pairs")
     if options.classical and not options.images:
         raise ValueError(
             "--classical needs --images: the filters are given the true blur, which recorded stacks do not tell"
         )
     if options.z_step is not None and not options.z_step > 0:
         raise ValueError(f"--z-step {options.z_step:g}: give the distance of the planes in um, above 0")
+    if options.pixel_um is not None and not options.pixel_um > 0:
+        raise ValueError(f"--pixel-um {options.pixel_um:g}: give the size of a pixel in um, above 0")
     low, high = options.sharp
     if not low <= high:
         raise ValueError(f"--sharp {low:g} {high:g}: give the lower end first")
-    homes = [Path(folder).resolve().name for folder in [*options.stacks, *(folder for folder, *_ in options.images)]]
+    folders = [*options.stacks, *(inputs for inputs, _ in options.pairs), *(folder for folder, *_ in options.images)]
+    homes = [Path(folder).resolve().name for folder in folders]
     if len(set(homes)) < len(homes):
         raise ValueError(f"folders of one name: {', '.join(homes)}; rename one, results go by that name")
 
@@ -133,6 +154,25 @@ def _recorded(options: argparse.Namespace, models: list[Model]) -> list[Source]:
             Source(
                 name, f"recorded focus stacks in {name}", False, _first(samples, options), methods, options.data_range
             )
+        )
+    return sources
+
+
+def _paired(options: argparse.Namespace, models: list[Model]) -> list[Source]:
+    from napari_cellrestore.evaluate import pair_method, paired_samples
+
+    methods = {model.card.name: pair_method(model) for model in models}
+    sources = []
+    for inputs, targets in options.pairs:
+        samples, notes = paired_samples(
+            inputs, targets, axes=options.axes, leds=options.leds, pixel_um=options.pixel_um
+        )
+        for note in notes:
+            mind(note)
+        home, truth = (Path(folder).resolve() for folder in (inputs, targets))
+        said = f"pairs of {truth.name} and {home.name}"
+        sources.append(
+            Source(home.name, said, False, _first(samples, options), methods, options.data_range, pairs=True)
         )
     return sources
 
@@ -178,8 +218,8 @@ def _settings(models: list[Model]) -> DefocusSettings:
 
 def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) -> Evaluation:
     """Score the samples of a source; what is written already is not scored again."""
-    from napari_cellrestore.evaluate import Evaluation, Ledger, score_samples
-    from napari_cellrestore.evaluate.evaluation import LEDGER
+    from napari_cellrestore.evaluate import LEDGER, PAIR_METRICS, Evaluation, Ledger, score_samples
+    from napari_cellrestore.evaluate.scoring import METRICS
 
     known = {model.card.name: model.label for model in models}
     said = {
@@ -191,6 +231,12 @@ def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) 
         "axes": options.axes,
         "z_step_um": options.z_step,
     }
+    if source.pairs:
+        said |= {
+            "pairs": True,
+            "leds": None if options.leds is None else str(options.leds),
+            "pixel_um": options.pixel_um,
+        }
     folder = _folder(options, source)
     ledger: Ledger | None = None
     if folder is not None:
@@ -199,8 +245,9 @@ def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) 
         ledger = Ledger(folder / LEDGER, said)
     done = {} if ledger is None else {sample.name: sample for sample in ledger.done if not sample.reason}
     waiting = {name: make for name, make in source.samples.items() if name not in done}
-    scored = score_samples(waiting, source.methods, data_range=source.data_range)
-    with closing(scored), _progress(options, len(source.samples), len(done)) as bar:
+    metrics = PAIR_METRICS if source.pairs else METRICS
+    scored = score_samples(waiting, source.methods, metrics, data_range=source.data_range, nuclei=True)
+    with closing(scored), _progress(options, source, len(done)) as bar:
         for sample in scored:
             done[sample.name] = sample
             if ledger is not None:
@@ -214,15 +261,25 @@ def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) 
                 mind(f"{sample.name} is left out: {sample.reason}")
     evaluation = Evaluation(said, [done[name] for name in source.samples], tuple(options.sharp))
     _ = evaluation.table  # refuses where nothing could be scored
+    evaluation = replace(evaluation, causes=_causes(evaluation, source))
     if folder is not None:
         _write(folder, evaluation, source)
     return evaluation
 
 
-def _progress(options: argparse.Namespace, total: int, done: int) -> Any:
+def _causes(evaluation: Evaluation, source: Source) -> Causes:
+    """Return what may be wrong with the worst samples; of simulated ones it is not their images."""
+    from napari_cellrestore.evaluate.extremes import worst_causes
+
+    known = {name: method for name, method in source.methods.items() if not source.simulated}
+    return worst_causes(evaluation, source.samples, known)
+
+
+def _progress(options: argparse.Namespace, source: Source, done: int) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, initial=done, unit="stack", disable=options.json or None)
+    unit = "pair" if source.pairs else "stack"
+    return tqdm(total=len(source.samples), initial=done, unit=unit, disable=options.json or None)
 
 
 def _folder(options: argparse.Namespace, source: Source) -> Path | None:
@@ -230,7 +287,7 @@ def _folder(options: argparse.Namespace, source: Source) -> Path | None:
 
 
 def _check_folder(folder: Path) -> None:
-    from napari_cellrestore.evaluate.evaluation import LEDGER
+    from napari_cellrestore.evaluate import LEDGER
 
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LEDGER).is_file())):
         raise ValueError(f"{folder}: exists already and holds no evaluation; give another name")
@@ -238,9 +295,15 @@ def _check_folder(folder: Path) -> None:
 
 def _write(folder: Path, evaluation: Evaluation, source: Source) -> None:
     from napari_cellrestore.evaluate.extremes import extreme_pictures
+    from napari_cellrestore.evaluate.pairs_page import write_likely, write_pairs
     from napari_cellrestore.report import write_evaluation
 
-    write_evaluation(folder, evaluation, extreme_pictures(evaluation, source.samples, source.methods))
+    pictures = extreme_pictures(evaluation, source.samples, source.methods)
+    if source.pairs:
+        write_pairs(folder, evaluation, pictures)
+    else:
+        write_evaluation(folder, evaluation, pictures)
+        write_likely(folder, evaluation)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------
@@ -253,13 +316,32 @@ def _text(source: Source, evaluation: Evaluation) -> str:
     ]
     for method in evaluation.methods:
         ratios = ", ".join(f"{name} {ratio:.3g}" for name, ratio in evaluation.of_input(method).items())
-        lines.append(f"left by {method}, as a part of the input's: {ratios}")
+        lines += [f"left by {method}, as a part of the input's: {ratios}"] if ratios else []
+    lines += _nuclei(evaluation)
     lines += [f"doubtful: {name} ({'; '.join(texts)})" for name, texts in evaluation.remarks.items()]
     parts = ["\n".join(lines), *(table.text() for table in evaluation.tables().values()), _comparisons(evaluation)]
-    for method in evaluation.methods:
-        best, worst = evaluation.extremes(method, "mse")
-        parts.append(f"{method} by MSE: best {', '.join(best)}; worst {', '.join(worst)}")
+    parts += ["\n".join(_extremes(evaluation, method)) for method in evaluation.methods]
     return "\n\n".join(parts) + "\n"
+
+
+def _nuclei(evaluation: Evaluation) -> list[str]:
+    from napari_cellrestore.evaluate.pairs_page import nuclei_said
+
+    return nuclei_said(evaluation) if evaluation.nuclei or evaluation.of_pairs else []
+
+
+def _extremes(evaluation: Evaluation, method: str) -> list[str]:
+    """Return the best and the worst samples of a method, and what may be wrong with the worst."""
+    from napari_cellrestore.evaluate.evaluation import EXTREMES_BY
+    from napari_cellrestore.metrics import METRICS
+
+    lines = []
+    for metric in EXTREMES_BY:
+        if metric in evaluation.table.metrics:
+            best, worst = evaluation.extremes(method, metric)
+            lines.append(f"{method} by {METRICS[metric].label}: best {', '.join(best)}; worst {', '.join(worst)}")
+    causes = evaluation.causes.get(method, {})
+    return lines + [f"{name}: {'; '.join(texts)}" for name, texts in causes.items()]
 
 
 def _comparisons(evaluation: Evaluation) -> str:

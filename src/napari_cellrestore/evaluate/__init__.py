@@ -4,9 +4,11 @@ After Olofsson & Wagnström 2019 (tables 6.1, 7.1, A.1 to A.6, figure 6.8) and W
 arrays (N, L): images by focus levels.
 """
 
-from napari_cellrestore.evaluate.certainty import best_and_worst, mean_interval, paired_test
+from napari_cellrestore.evaluate.certainty import mean_interval, paired_test
 from napari_cellrestore.evaluate.comparison import Comparison, compare_methods
-from napari_cellrestore.evaluate.evaluation import Evaluation, Ledger, read_evaluation, write_scores
+from napari_cellrestore.evaluate.evaluation import Evaluation
+from napari_cellrestore.evaluate.ledger import LEDGER, Ledger, read_evaluation, write_nuclei, write_scores
+from napari_cellrestore.evaluate.pairs import PAIR_METRICS, pair_method, paired_sample, paired_samples
 from napari_cellrestore.evaluate.scoring import Method, Sample, Scored, score_levels, score_samples
 from napari_cellrestore.evaluate.stacks import recorded_sample, recorded_samples
 from napari_cellrestore.evaluate.success import INTERVALS_UM, SHARP_UM, interval_rates, success_matrix
@@ -14,6 +16,8 @@ from napari_cellrestore.evaluate.tables import ScoreTable, Table
 
 __all__ = [
     "INTERVALS_UM",
+    "LEDGER",
+    "PAIR_METRICS",
     "SHARP_UM",
     "Comparison",
     "Evaluation",
@@ -23,10 +27,12 @@ __all__ = [
     "ScoreTable",
     "Scored",
     "Table",
-    "best_and_worst",
     "compare_methods",
     "interval_rates",
     "mean_interval",
+    "pair_method",
+    "paired_sample",
+    "paired_samples",
     "paired_test",
     "read_evaluation",
     "recorded_sample",
@@ -34,5 +40,6 @@ __all__ = [
     "score_levels",
     "score_samples",
     "success_matrix",
+    "write_nuclei",
     "write_scores",
 ]

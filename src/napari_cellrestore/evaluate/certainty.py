@@ -1,4 +1,4 @@
-"""How certain a mean or a difference of scores is, and which images are the best and the worst."""
+"""How certain a mean or a difference of scores is, and which of two scores is worse."""
 
 from __future__ import annotations
 
@@ -46,18 +46,6 @@ def paired_test(scores_a: npt.ArrayLike, scores_b: npt.ArrayLike) -> float:
     if difference.ndim != 1 or not np.isfinite(difference).all():
         raise ValueError(f"the scores have shape {difference.shape}: give one finite score for each image and method")
     return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
-
-
-def best_and_worst(scores: npt.ArrayLike, metric: str, count: int = 3) -> tuple[list[int], list[int]]:
-    """Return the indices of the best images, best first, and of the worst, worst first (Wulff 2022, section 4.2.4).
-
-    Examples
-    --------
-    >>> best_and_worst([0.9, 0.7, 0.8, 0.95], "ssim", count=2)
-    ([3, 0], [1, 2])
-    """
-    order = np.argsort(badness(np.asarray(scores, float), metric), kind="stable").tolist()
-    return order[:count], order[::-1][:count]
 
 
 def badness(scores: Array, metric: str) -> Array:

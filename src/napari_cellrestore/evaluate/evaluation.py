@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +15,16 @@ from napari_cellrestore.evaluate.scoring import Scored
 from napari_cellrestore.evaluate.success import SHARP_UM
 from napari_cellrestore.evaluate.tables import ScoreTable, Table
 from napari_cellrestore.metrics import METRICS
+from napari_cellrestore.nuclei import NucleiCounts
 
 Array = np.ndarray
 
 #: Metrics by which success is told (table 7.1).
 SUCCESS_BY = ("mse", "fpw")
 #: Metrics by which the best and the worst samples are chosen (Wulff 2022, section 4.2.4: by similarity and by loss).
-EXTREMES_BY = ("ssim", "mse")
-#: The file to which scores are appended as they come.
-LEDGER = "ledger.jsonl"
+EXTREMES_BY = ("ssim", "mse", "mae")
+#: How many of the best and of the worst are named, and looked at for likely causes.
+EXTREMES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +35,23 @@ class Evaluation:
     ----------
     settings : mapping
         What was measured with what: ``images`` (where the samples come from), ``methods`` (name -> what it is), and
-        whatever else must be the same for scores to be put together.
+        whatever else must be the same for scores to be put together. ``pairs`` is true where they are of pairs of images.
     samples : sequence of Scored
     sharp_um : (float, float)
         Focus levels that count as sharp.
+    causes : mapping
+        ``causes[method][sample]``: what may be the reason that one of the worst is bad, in words, the likeliest first.
     """
 
     settings: Mapping[str, Any]
     samples: Sequence[Scored]
     sharp_um: tuple[float, float] = SHARP_UM
+    causes: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether the samples are pairs of images, which have no focus levels."""
+        return bool(self.settings.get("pairs"))
 
     @cached_property
     def kept(self) -> list[Scored]:
@@ -106,7 +112,21 @@ class Evaluation:
         """Every method against the input, and against the methods named before it."""
         return compare_methods(self.table)
 
-    def extremes(self, method: str, metric: str, count: int = 3) -> tuple[list[str], list[str]]:
+    @cached_property
+    def nuclei(self) -> dict[str, NucleiCounts]:
+        """What became of the nuclei of all samples together, by method; empty where none were counted."""
+        methods = dict.fromkeys(method for sample in self.kept for method in sample.nuclei)
+        return {
+            method: sum((sample.nuclei[method] for sample in self.kept if method in sample.nuclei), NucleiCounts())
+            for method in methods
+        }
+
+    def worst_by_nuclei(self, method: str, count: int | None = None) -> list[Scored]:
+        """Return the samples that lack nuclei of the target or have others, the worst first."""
+        wrong = [sample for sample in self.kept if method in sample.nuclei and sample.nuclei[method].wrong]
+        return sorted(wrong, key=lambda sample: -sample.nuclei[method].wrong)[:count]
+
+    def extremes(self, method: str, metric: str, count: int = EXTREMES) -> tuple[list[str], list[str]]:
         """Return the names of the best samples of a method, best first, and of the worst, worst first.
 
         A sample counts by its mean over the levels that all have.
@@ -117,6 +137,10 @@ class Evaluation:
 
     def tables(self) -> dict[str, Table]:
         """Return the tables by what they are called as files."""
+        named = {"means": self.means()} if self.of_pairs else self._level_tables()
+        return named | ({"nuclei": self.nuclei_table()} if self.nuclei else {})
+
+    def _level_tables(self) -> dict[str, Table]:
         table = self.table
         success = [metric for metric in SUCCESS_BY if metric in table.metrics]
         named = {f"by level, {method}": table.by_level(method) for method in table.scores}
@@ -125,6 +149,24 @@ class Evaluation:
                 named[f"success by {metric}, {method}"] = table.success(method, metric, self.sharp_um)
         named["success rates"] = table.intervals(success, sharp=self.sharp_um)
         return named
+
+    def means(self) -> Table:
+        """Return the mean of each metric over images with its bootstrap 95 % interval, pairs of images only."""
+        rows = {
+            f"{METRICS[metric].label}, {method}": self.table.level_intervals(method, metric)[0].tolist()
+            for metric in self.table.metrics
+            for method in self.table.scores
+        }
+        return Table("over images", ("mean", "from", "to"), rows)
+
+    def nuclei_table(self) -> Table:
+        """Return what became of nuclei, as counts and shares with their 95 % intervals (Wilson)."""
+        rows = {}
+        for method, counts in self.nuclei.items():
+            for name, rate in counts.rates().items():
+                shares = [np.nan if part is None else 100 * part for part in (rate.share, rate.low, rate.high)]
+                rows[f"{method}: {name}"] = [rate.count, rate.of, *shares]
+        return Table("nuclei", ("count", "of", "share (%)", "from", "to"), rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the single scores, as JSON can hold it."""
@@ -146,6 +188,10 @@ class Evaluation:
             "tables": {name: table.as_dict() for name, table in self.tables().items()},
             "comparisons": [comparison.as_dict() for comparison in self.comparisons],
             "best_and_worst": extremes,
+            "causes": {
+                method: {name: list(said) for name, said in named.items()} for method, named in self.causes.items()
+            },
+            "nuclei": {method: counts.as_dict() for method, counts in self.nuclei.items()},
         }
 
     def score_rows(self) -> Iterator[tuple[str, float, str, str, float]]:
@@ -168,111 +214,3 @@ def _spread(sample: Scored, levels_um: Sequence[float]) -> dict[str, dict[str, A
             row[places] = values
             spread[method][metric] = row
     return spread
-
-
-# --- on disk -----------------------------------------------------------------------------------------------
-
-
-class Ledger:
-    """Scores of samples as lines of JSON, appended as they come; an evaluation that was stopped goes on from there.
-
-    The first line holds the settings. A line that was cut off by a stop is dropped.
-
-    Parameters
-    ----------
-    path : path
-        Of the file; its folder must exist.
-    settings : mapping
-        See :class:`Evaluation`.
-
-    Raises
-    ------
-    ValueError
-        The file was written with other settings.
-    """
-
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self._path = path
-        lines = _whole_lines(path)
-        if lines and (before := json.loads(lines[0])) != json.loads(json.dumps(settings)):
-            raise ValueError(f"{path}: is of another evaluation ({_told(before, settings)}); give another folder")
-        self.done = [_scored(json.loads(line)) for line in lines[1:]]
-        with path.open("ab") as file:  # what is whole stays where it is, only a cut-off end goes
-            file.truncate(sum(len(line.encode()) + 1 for line in lines))
-            if not lines:
-                file.write(f"{json.dumps(settings, ensure_ascii=False)}\n".encode())
-
-    def add(self, sample: Scored) -> None:
-        """Append what became of a sample."""
-        self.done.append(sample)
-        with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(_line(sample), ensure_ascii=False) + "\n")
-
-
-def read_evaluation(folder: str | Path, sharp_um: tuple[float, float] = SHARP_UM) -> Evaluation:
-    """Return the evaluation whose ledger is in a folder, as far as it has come."""
-    path = Path(folder) / LEDGER
-    lines = _whole_lines(path)
-    if not lines:
-        raise ValueError(
-            f"{folder}: holds no evaluation ({LEDGER}); give a folder that cellrestore evaluate has written"
-        )
-    try:
-        scored = [_scored(json.loads(line)) for line in lines[1:]]
-        latest = {sample.name: sample for sample in scored}  # one that was left out may have been scored later
-        return Evaluation(json.loads(lines[0]), list(latest.values()), sharp_um)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: is not the ledger of an evaluation ({error})") from error
-
-
-def write_scores(evaluation: Evaluation, path: Path) -> None:
-    """Write every score as a row of CSV, in full precision."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["sample", "level_um", "method", "metric", "value"])
-        writer.writerows(
-            [name, f"{level:g}", method, metric, "" if np.isnan(value) else repr(value)]
-            for name, level, method, metric, value in evaluation.score_rows()
-        )
-
-
-def _whole_lines(path: Path) -> list[str]:
-    whole, end, _ = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")  # what follows was cut off
-    return (whole + end).decode().split("\n")[:-1]
-
-
-def _line(sample: Scored) -> dict[str, Any]:
-    if sample.reason:
-        return {"sample": sample.name, "reason": sample.reason}
-    scores = {
-        method: {metric: [_number(value) for value in values] for metric, values in metrics.items()}
-        for method, metrics in sample.scores.items()
-    }
-    return {
-        "sample": sample.name,
-        "levels_um": list(sample.levels_um),
-        "scores": scores,
-        "remarks": list(sample.remarks),
-    }
-
-
-def _scored(line: Mapping[str, Any]) -> Scored:
-    if "reason" in line:
-        return Scored(line["sample"], reason=line["reason"])
-    scores = {
-        method: {metric: np.array(values, float) for metric, values in metrics.items()}
-        for method, metrics in line["scores"].items()
-    }
-    return Scored(line["sample"], tuple(line["levels_um"]), scores, tuple(line["remarks"]))
-
-
-def _number(value: float) -> float | str | None:
-    """Return a number as JSON holds it; float() reads it back."""
-    return float(value) if np.isfinite(value) else str(float(value))
-
-
-def _told(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say in what two settings differ."""
-    now = json.loads(json.dumps(now))
-    differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    return "; ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in differing[:2])

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import Event
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from napari_cellrestore.metrics import DataRange, score
+from napari_cellrestore.nuclei import NucleiCounts, compare_nuclei
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -37,21 +38,40 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A sharp image and planes of the same field.
+    """A true image and what is to be restored to it: planes of a focus stack one by one, or the input of a pair.
 
     Attributes
     ----------
     reference : (Y, X) or (Y, X, 3 or 4) array
-        What restored planes are compared with.
+        What restored images are compared with.
     stack : ImageStack
-        ZYX or ZYXS, numpy or dask; its ``z_um`` are the focus levels, counted from the reference.
+        What methods are given, numpy or dask. A focus stack is ZYX or ZYXS, its ``z_um`` are the focus levels, counted
+        from the reference. The input of a pair is an image or a stack that becomes one image.
     remarks : tuple of str
         What makes the sample doubtful.
+    beside : (Y, X) or (Y, X, 3) array, optional
+        Of a pair, the input as one image of the colours of the reference; None for a focus stack, which has its planes.
     """
 
     reference: Array
     stack: ImageStack
     remarks: tuple[str, ...] = ()
+    beside: Array | None = None
+
+    @property
+    def levels_um(self) -> Array:
+        """Focus levels; of a pair one, 0."""
+        return np.asarray(self.stack.z_um, float) if self.beside is None else np.zeros(1)
+
+    @property
+    def inputs(self) -> Any:
+        """The images that are to be restored, one for each level."""
+        return self.stack.data if self.beside is None else self.beside[None]
+
+    def restored(self, apply: Method) -> Any:
+        """Return what a method makes of it, one image for each level."""
+        images = in_memory(apply(self.stack))
+        return images if self.beside is None else images[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +79,7 @@ class Scored:
     """Scores of one sample, or why there are none.
 
     ``scores[method][metric]`` is (L,), one for each of ``levels_um``; the planes themselves are the method ``"input"``.
+    ``nuclei[method]`` is what became of the nuclei of the reference, empty where they were not counted.
     """
 
     name: str
@@ -66,6 +87,7 @@ class Scored:
     scores: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     reason: str = ""
+    nuclei: Mapping[str, NucleiCounts] = field(default_factory=dict)
 
 
 def score_samples(
@@ -74,6 +96,7 @@ def score_samples(
     metrics: Iterable[str] = METRICS,
     *,
     data_range: DataRange = None,
+    nuclei: bool = False,
     workers: int | None = None,
     stop: Event | None = None,
 ) -> Generator[Scored, None, None]:
@@ -87,6 +110,8 @@ def score_samples(
         Name -> method. The first is nothing special here.
     metrics, data_range
         As in :func:`napari_cellrestore.metrics.score`.
+    nuclei : bool
+        Count nuclei as well, of samples in colours whose pixel size is known.
     workers : int, optional
         Samples at work at once; default: one for each processor core.
     stop : Event, optional
@@ -110,7 +135,7 @@ def score_samples(
     stop = stop or Event()
 
     def one(name: str) -> Scored | None:
-        return None if stop.is_set() else _score(name, samples[name], methods, names, data_range, stop)
+        return None if stop.is_set() else _score(name, samples[name], methods, names, data_range, nuclei, stop)
 
     count = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(count, thread_name_prefix="score", initializer=_one_core_each) as pool:
@@ -139,26 +164,45 @@ def _score(
     methods: Mapping[str, Method],
     metrics: Sequence[str],
     data_range: DataRange,
+    nuclei: bool,
     stop: Event,
 ) -> Scored | None:
     try:
         sample = make()
-        stack = sample.stack.replace(data=in_memory(sample.stack.data))
-        images = {method: in_memory(apply(stack)) for method, apply in methods.items()}
-        levels = np.asarray(stack.z_um, float)
-        rows: dict[str, list[dict[str, float]]] = {method: [] for method in ("input", *methods)}
-        for index in range(len(levels)):
+        sample = replace(sample, stack=sample.stack.replace(data=in_memory(sample.stack.data)))
+        images = {"input": sample.inputs} | {method: sample.restored(apply) for method, apply in methods.items()}
+        rows: dict[str, list[dict[str, float]]] = {method: [] for method in images}
+        for index in range(len(sample.levels_um)):
             if stop.is_set():
                 return None
-            for method, planes in {"input": stack.data, **images}.items():
+            for method, planes in images.items():
                 plane = computed(planes[index])
                 rows[method].append(score(sample.reference, plane, metrics, data_range=data_range))
+        scores = {method: _columns(part) for method, part in rows.items()}
+        counts, doubts = _nuclei(sample, images, scores["input"]) if nuclei else ({}, ())
     except WRONG_SAMPLE as error:
         _log.info("%s: left out", name, exc_info=True)
         return Scored(name, reason=" ".join(str(error).split()) or type(error).__name__)
-    return Scored(
-        name, tuple(levels.tolist()), {method: _columns(part) for method, part in rows.items()}, sample.remarks
-    )
+    levels = tuple(sample.levels_um.tolist())
+    return Scored(name, levels, scores, (*sample.remarks, *doubts), nuclei=counts)
+
+
+def _nuclei(
+    sample: Sample, images: Mapping[str, Any], scores_input: Mapping[str, Array]
+) -> tuple[dict[str, NucleiCounts], tuple[str, ...]]:
+    """Return counts by method, and doubts: of a focus stack at the level whose input is about as bad as its mean.
+
+    One level only: the planes of a stack show the same nuclei, and would count them again and again.
+    """
+    pixel_um = sample.stack.pixel_um
+    if sample.reference.ndim != 3 or pixel_um is None:
+        return {}, ()
+    values = next(iter(scores_input.values()))
+    index = int(np.argmin(np.abs(values - values.mean())))
+    shown = {method: planes for method, planes in images.items() if sample.beside is None or method != "input"}
+    found = {method: compare_nuclei(sample.reference, computed(p[index]), pixel_um) for method, p in shown.items()}
+    doubts = dict.fromkeys(f"nuclei not counted, {one.doubt}" for one in found.values() if one.target.doubt)
+    return {method: one.counts for method, one in found.items()}, tuple(doubts)
 
 
 def score_levels(

@@ -9,8 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from napari_cellrestore.evaluate import Evaluation, read_evaluation
-from napari_cellrestore.evaluate.evaluation import LEDGER
+from napari_cellrestore.evaluate import LEDGER, Evaluation, read_evaluation
 
 
 def fitting_folder(stacks: Path, settings: Mapping[str, Any]) -> Path:
@@ -26,6 +25,8 @@ def _fits(ledger: Path, settings: Mapping[str, Any]) -> bool:
     """Whether what is in a ledger was scored with these settings, as far as it says."""
     with ledger.open(encoding="utf-8") as file:
         before = json.loads(file.readline() or "{}")
+    if bool(before.get("pairs")) != bool(settings.get("pairs")):
+        return False
     return all(before[name] == value for name, value in settings.items() if name in before)
 
 
@@ -42,7 +43,7 @@ def results_in(_stop: Event, folder: Path, sharp_um: tuple[float, float]) -> Ite
         said = json.loads(path.read_text(encoding="utf-8"))
         scored = {sample.name: sample for sample in evaluation.samples}
         samples = [scored[name] for name in (*said["samples"], *said["left_out"]) if name in scored]
-        evaluation = Evaluation(evaluation.settings, samples, tuple(said["sharp_um"]))
+        evaluation = Evaluation(evaluation.settings, samples, tuple(said["sharp_um"]), said.get("causes", {}))
     _ = evaluation.comparisons, evaluation.remarks  # they take a while, and are kept
     yield evaluation, folder, whole
 

@@ -18,20 +18,19 @@ ROW_PX = 22
 
 
 class ModelChecks(QListWidget):
-    """All models that there are; those of one task can be checked.
+    """All models that there are; those that make what is measured can be checked.
 
     Parameters
     ----------
     viewer : napari viewer
         Its theme is followed.
-    task : str
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, task: str = "deblur") -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
-        self._viewer, self._task = viewer, task
+        self._viewer, self._pairs = viewer, False
         self.cards: list[ModelCard] = []
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -49,19 +48,29 @@ class ModelChecks(QListWidget):
     @property
     def offered(self) -> list[str]:
         """Names of the models that can be checked."""
-        return [card.name for card in self.cards if card.task == self._task]
+        return [card.name for card in self.cards if self._fits(card)]
 
     def check(self, names: Collection[str]) -> None:
         """Check these models and no other."""
         for row, card in enumerate(self.cards):
-            if card.task == self._task:
+            if self._fits(card):
                 state = Qt.CheckState.Checked if card.name in names else Qt.CheckState.Unchecked
                 self.item(row).setCheckState(state)
+
+    def show_for(self, pairs: bool) -> None:
+        """Offer the models for pairs of images, or those for focus stacks; none is checked, unless there is only one."""
+        self._pairs = pairs
+        self.refresh()
+        self.check(self.offered if len(self.offered) == 1 else [])
+
+    def _fits(self, card: ModelCard) -> bool:
+        """Whether a model makes images; of focus stacks, whether it makes each plane as sharp as the sharpest."""
+        return card.task != "distance" if self._pairs else card.task == "deblur" and card.in_planes == 1
 
     def refresh(self) -> None:
         """List the models anew; those checked stay checked."""
         before = [card.name for card in self.checked]
-        self.cards = sorted(list_models(), key=lambda card: card.task != self._task)
+        self.cards = sorted(list_models(), key=lambda card: not self._fits(card))
         blocked = self.blockSignals(True)
         self.clear()
         for card in self.cards:
@@ -73,13 +82,18 @@ class ModelChecks(QListWidget):
     def _item(self, card: ModelCard, checked: bool) -> QListWidgetItem:
         item = QListWidgetItem(f"{card.name}  ({card.task})")
         item.setSizeHint(QSize(0, ROW_PX))
-        if card.task == self._task:
+        if self._fits(card):
             item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
             item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
             item.setToolTip(card.summary)
         else:
             item.setFlags(Qt.ItemFlag.NoItemFlags)
-            item.setToolTip(f"{card.summary}\nOnly models that {self._task} can be evaluated on focus stacks")
+            why = (
+                "It makes no image"
+                if self._pairs
+                else "Focus stacks measure models that deblur one plane after another"
+            )
+            item.setToolTip(f"{card.summary}\n{why}")
         return item
 
     def _restyle(self, _event: object = None) -> None:

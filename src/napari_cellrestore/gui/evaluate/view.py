@@ -21,38 +21,34 @@ from napari_cellrestore.gui.cells import Cells, CellTable
 from napari_cellrestore.gui.choice import Connections
 from napari_cellrestore.gui.evaluate.level_plot import LevelPlot, method_colours
 from napari_cellrestore.gui.evaluate.view_cells import (
+    cause_cells,
     extreme_cells,
     matrix_cells,
+    mean_cells,
     minded_cells,
+    nuclei_cells,
     rate_cells,
     table_cells,
     verdict_cells,
 )
-from napari_cellrestore.metrics import METRICS
-from napari_cellrestore.report.evaluation import JUDGED, SIMULATED
-
-AGAINST, CURVES, LEVELS, MATRIX, RATES, EXTREME, MINDED = VIEWS = (
-    "Against each other",
-    "Curves",
-    "By focus level",
-    "Success matrix",
-    "Success rates",
-    "Best and worst",
-    "Samples to mind",
+from napari_cellrestore.gui.evaluate.views import (
+    AGAINST,
+    CAUSES,
+    CURVES,
+    EXTREME,
+    LEVELS,
+    MATRIX,
+    MEANS,
+    MINDED,
+    NUCLEI,
+    RATES,
+    headline,
+    kind_of,
+    note_of,
+    views_of,
 )
-#: What a number means that the table does not say itself.
-NOTES = {
-    AGAINST: f"Difference of means over stacks, with its 95 % interval below. {JUDGED}",
-    CURVES: "Lines: mean over {count} stacks. Bands: bootstrap 95 % intervals of the mean.",
-    LEVELS: "Means over stacks. The PSNR of identical images counts as 50 dB.",
-    MATRIX: "Rows: focus level of the input. Columns: plane of its stack that the restored image is as good as, in percent "
-    "of stacks; in brackets those that count as sharp. SR: success rate, their sum.",
-    RATES: "Percent of restored planes that are as good as one that counts as sharp ({low} to {high} µm), by how far from "
-    "focus they were.",
-    EXTREME: "By the mean over the focus levels that all stacks have.",
-    MINDED: "Doubtful ones were scored; those left out were not.",
-}
-RECORDED = "Restored pixels were compared with the sharpest plane of the same stack, which is noisy itself."
+from napari_cellrestore.metrics import METRICS
+
 WISH = {"lower": "lower is better", "higher": "higher is better", "one": "1 is best"}
 #: Of verdicts, by kind of theme.
 COLOURS = {
@@ -94,7 +90,6 @@ class EvaluationView(QWidget):
 
     def _build(self) -> None:
         self.view_choice, self.method_choice, self.metric_choice = QComboBox(), QComboBox(), QComboBox()
-        self.view_choice.addItems(VIEWS)
         for choice in (self.method_choice, self.metric_choice):
             choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             choice.setMinimumContentsLength(8)
@@ -133,7 +128,9 @@ class EvaluationView(QWidget):
         self.clear()
         self.evaluation, self.folder = evaluation, folder
         minded = len(evaluation.left_out) + len(evaluation.remarks)
-        self.view_choice.setItemText(VIEWS.index(MINDED), f"{MINDED} ({minded})")
+        names = {view: f"{view} ({minded})" if view == MINDED else view for view in views_of(evaluation)}
+        _offer(self.view_choice, [(text, view) for view, text in names.items()])
+        self.stack_button.setText(f"Open {kind_of(evaluation)}")
         self.said.setText(headline(evaluation))
         self.path.setText("" if self.page is None else breakable(str(self.page)))
         self.page_button.setEnabled(self.page is not None)
@@ -145,7 +142,7 @@ class EvaluationView(QWidget):
         self._work.stop()
         self.evaluation, self.folder, self._bands = None, None, {}
         blocked = self.view_choice.blockSignals(True)
-        self.view_choice.setCurrentIndex(0)
+        self.view_choice.clear()
         self.view_choice.blockSignals(blocked)
         self.table.show_cells(Cells((), (), (), ()))
         self.plot.show_scores((), {}, "")
@@ -159,8 +156,13 @@ class EvaluationView(QWidget):
 
     @property
     def view(self) -> str:
-        """Which of :data:`VIEWS` is shown."""
-        return VIEWS[self.view_choice.currentIndex()]
+        """Which of the views of the evaluation is shown."""
+        return str(self.view_choice.currentData())
+
+    def show_view(self, view: str) -> None:
+        """Show one of the views; nothing happens where the evaluation does not have it."""
+        if (place := self.view_choice.findData(view)) >= 0:
+            self.view_choice.setCurrentIndex(place)
 
     def _show(self, *_: object) -> None:
         evaluation = self.evaluation
@@ -168,19 +170,26 @@ class EvaluationView(QWidget):
             return
         self._offer(evaluation)
         curves = self.view == CURVES
-        for part, there_is in ((self.plot, curves), (self.legend, curves), (self.table, not curves)):
+        cells = Cells((), (), (), ()) if curves else self._cells(evaluation)
+        shown = ((self.plot, curves), (self.legend, curves), (self.table, bool(cells.rows)))
+        for part, there_is in shown:
             part.setVisible(there_is)
         if curves:
             self._show_curves(evaluation)
-        else:
-            self.table.show_cells(self._cells(evaluation))
-        low, high = (f"{value:g}".replace("-", "−") for value in evaluation.sharp_um)
-        self.note.setText(NOTES[self.view].format(count=len(evaluation.kept), low=low, high=high))
+        self.table.show_cells(cells)
+        self.note.setText(note_of(evaluation, self.view, not cells.rows))
+        self.note.setVisible(bool(self.note.text()))
         self._show_buttons()
 
     def _offer(self, evaluation: Evaluation) -> None:
         """Offer the methods and metrics that the view has; what is chosen stays chosen."""
-        methods = {LEVELS: [*evaluation.methods, "input"], MATRIX: evaluation.methods, EXTREME: evaluation.methods}
+        methods = {
+            LEVELS: [*evaluation.methods, "input"],
+            MATRIX: evaluation.methods,
+            EXTREME: evaluation.methods,
+            CAUSES: list(evaluation.causes),
+            NUCLEI: list(evaluation.nuclei),
+        }
         metrics = {CURVES: evaluation.table.metrics, MATRIX: SUCCESS_BY, EXTREME: EXTREMES_BY}.get(self.view, ())
         there = [(METRICS[name].label, name) for name in metrics if name in evaluation.table.metrics]
         _offer(self.method_choice, [(name, name) for name in methods.get(self.view, [])])
@@ -191,6 +200,8 @@ class EvaluationView(QWidget):
         method, metric = self.method_choice.currentData(), self.metric_choice.currentData()
         if self.view == AGAINST:
             return verdict_cells(evaluation, COLOURS[get_theme(self._viewer.theme).type])
+        if self.view == MEANS:
+            return mean_cells(evaluation)
         if self.view == LEVELS:
             return table_cells(table.by_level(method))
         if self.view == MATRIX:
@@ -198,7 +209,11 @@ class EvaluationView(QWidget):
             return matrix_cells(matrix, table.levels_um, evaluation.sharp_um)
         if self.view == RATES:
             return rate_cells(evaluation.tables()["success rates"])
-        return extreme_cells(evaluation, method, metric) if self.view == EXTREME else minded_cells(evaluation)
+        if self.view == EXTREME:
+            return extreme_cells(evaluation, method, metric)
+        if self.view == CAUSES:
+            return cause_cells(evaluation, method)
+        return nuclei_cells(evaluation, method) if self.view == NUCLEI else minded_cells(evaluation)
 
     def _show_curves(self, evaluation: Evaluation) -> None:
         """Draw means at once, and bands when they are computed: of many stacks that takes a while."""
@@ -221,27 +236,26 @@ class EvaluationView(QWidget):
     # --- buttons ---------------------------------------------------------------------------------------------
 
     def _show_buttons(self) -> None:
-        named = self.view in (EXTREME, MINDED)
-        self.stack_button.setVisible(named)
-        self.stack_button.setEnabled(named and self.table.currentRow() >= 0)
-        self.copy_button.setVisible(self.view != CURVES)
+        self.stack_button.setVisible(self.view in (EXTREME, CAUSES, NUCLEI, MINDED) and not self.table.isHidden())
+        self.stack_button.setEnabled(self._chosen() is not None)
+        self.copy_button.setVisible(not self.table.isHidden())
+
+    def _chosen(self) -> str | None:
+        """Return the name of the sample in the chosen row, None where it is of none."""
+        evaluation, column = self.evaluation, {EXTREME: 1, CAUSES: 0, NUCLEI: 0, MINDED: 0}.get(self.view)
+        if evaluation is None or column is None:
+            return None
+        item = self.table.item(self.table.currentRow(), column)
+        name = "" if item is None else item.text()
+        return name if any(name == sample.name for sample in evaluation.samples) else None
 
     def _open_stack(self) -> None:
-        column = {EXTREME: 1, MINDED: 0}.get(self.view)
-        if column is not None and (item := self.table.item(self.table.currentRow(), column)) is not None:
-            self.wanted.emit(item.text())
+        if (name := self._chosen()) is not None:
+            self.wanted.emit(name)
 
     def _open_page(self) -> None:
         if (page := self.page) is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
-
-
-def headline(evaluation: Evaluation) -> str:
-    """Return over what the scores are, and what they are against."""
-    images = str(evaluation.settings.get("images", "samples"))
-    left_out = f"; {len(evaluation.left_out)} left out" if evaluation.left_out else ""
-    against = SIMULATED if images.startswith("focus stacks simulated") else RECORDED
-    return f"Over {len(evaluation.kept)} {images.removeprefix('recorded ')}{left_out}. {against}"
 
 
 def bands(stop: Event, scores: ScoreTable, metric: str) -> Iterator[tuple[str, dict[str, np.ndarray]]]:

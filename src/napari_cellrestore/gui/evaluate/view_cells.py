@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from napari_cellrestore.evaluate import Comparison, Evaluation, Table
 from napari_cellrestore.evaluate.comparison import label
+from napari_cellrestore.evaluate.evaluation import EXTREMES
+from napari_cellrestore.evaluate.pairs_page import nuclei_rows
 from napari_cellrestore.gui.cells import Cell, Cells, number
+from napari_cellrestore.gui.evaluate.views import kind_of
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.evaluation import comparison_rows
 
 #: Verdicts with a sign: colour alone does not tell them apart for everybody.
 SIGNS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "○ no difference\nshown"}
-#: How many of the best and of the worst stacks are named.
-EXTREMES = 5
+#: Rates of nuclei as they are named in a table.
+RATES = {"missing": "Missing", "added": "Added", "resized": "Other size", "other lobes": "Other lobes"}
+#: How many samples with missing or added nuclei are named.
+NAMED = 20
 
 
 def verdict_cells(evaluation: Evaluation, colours: Mapping[str, str]) -> Cells:
@@ -78,18 +83,71 @@ def extreme_cells(evaluation: Evaluation, method: str, metric: str) -> Cells:
     best, worst = evaluation.extremes(method, metric, count)
     rows = [[Cell("▲ best"), Cell(name), Cell(shown(scores[name]))] for name in best]
     rows += [[Cell("▼ worst"), Cell(name), Cell(shown(scores[name]))] for name in worst]
-    copied = [["rank", "stack", METRICS[metric].label]]
+    kind = kind_of(evaluation)
+    copied = [["rank", kind, METRICS[metric].label]]
     copied += [[rank.text[2:], name.text, repr(scores[name.text])] for rank, name, _ in rows]
-    return Cells(("", "Stack", METRICS[metric].label), [""] * len(rows), rows, copied, wide=1)
+    columns = ("", kind.capitalize(), METRICS[metric].label)
+    return Cells(columns, [""] * len(rows), rows, copied, wide=1, lines=_lines(scores, 24))
+
+
+def mean_cells(evaluation: Evaluation) -> Cells:
+    """Return the mean of each metric with its interval, the methods of a metric under each other."""
+    rows, copied = [], [["metric", "method", "mean", "from", "to"]]
+    values = iter(evaluation.means().rows.values())
+    for metric in evaluation.table.metrics:
+        rows.append([Cell(METRICS[metric].label, bold=True)])
+        for method in evaluation.table.scores:
+            mean, low, high = next(values)
+            rows.append([Cell(method), Cell(shown(mean)), Cell(f"{shown(low)} to {shown(high)}")])
+            copied.append([metric, method, *map(repr, (mean, low, high))])
+    return Cells(("Method", "Mean", "95 % interval"), [""] * len(rows), rows, copied, wide=0)
+
+
+def cause_cells(evaluation: Evaluation, method: str | None) -> Cells:
+    """Return what may be wrong with the worst samples of a method."""
+    said = evaluation.causes.get(method or "", {})
+    rows = [[Cell(name), Cell("\n".join(texts))] for name, texts in said.items()]
+    lines = max((sum(_lines([text], 22, 9) for text in texts) for texts in said.values()), default=1)
+    copied = [["sample", "what may be wrong"], *([name, "; ".join(texts)] for name, texts in said.items())]
+    return Cells(
+        (kind_of(evaluation).capitalize(), "What may be wrong"), [""] * len(rows), rows, copied, wide=1, lines=lines
+    )
+
+
+def nuclei_cells(evaluation: Evaluation, method: str | None) -> Cells:
+    """Return what became of nuclei over all samples, and the samples in which it went worst."""
+    if method not in evaluation.nuclei:
+        return Cells((), (), (), ())
+    counts = evaluation.nuclei[method]
+    rows = []
+    for name, rate in counts.rates().items():
+        parts = [None if part is None else f"{100 * part:.0f}" for part in (rate.share, rate.low, rate.high)]
+        share = "–" if parts[0] is None else f"{parts[0]} % ({parts[1]} to {parts[2]})"
+        rows.append([Cell(RATES[name]), Cell(f"{rate.count} of {rate.of}"), Cell(share)])
+    if counts.mean_dice is not None:
+        rows.append([Cell("Dice of the matched"), Cell(shown(counts.mean_dice)), Cell("1 is best")])
+    wrong = evaluation.worst_by_nuclei(method)
+    kind = kind_of(evaluation)
+    rows.append([Cell(f"Missing (−) or added (+) in {len(wrong)} of {counts.images} {kind}s", bold=True)])
+    for sample in wrong[:NAMED]:
+        one = sample.nuclei[method]
+        rows.append([Cell(sample.name), Cell(f"−{one.missing} of {one.target}"), Cell(f"+{one.added}")])
+    if len(wrong) > NAMED:
+        rows.append([Cell(f"and {len(wrong) - NAMED} more: see nuclei.csv")])
+    table = evaluation.nuclei_table()
+    copied = [*_copied(table), [], *nuclei_rows(evaluation)]
+    lines = _lines([sample.name for sample in wrong[:NAMED]], 18)
+    return Cells(("Nuclei", "Count", "Share, 95 %"), [""] * len(rows), rows, copied, wide=0, lines=lines)
 
 
 def minded_cells(evaluation: Evaluation) -> Cells:
-    """Return the stacks that were left out or are doubtful, and why."""
+    """Return the samples that were left out or are doubtful, and why."""
     said = [(name, "left out", without(name, reason)) for name, reason in evaluation.left_out.items()]
     said += [(name, "doubtful", "; ".join(texts)) for name, texts in evaluation.remarks.items()]
     rows = [[Cell(name), Cell(f"{kind}: {why}".replace(" um", " µm"))] for name, kind, why in said]
-    copied = [["stack", "", "what is wrong"], *map(list, said)]
-    return Cells(("Stack", "What is wrong"), [""] * len(rows), rows, copied, wide=1, lines=3)
+    kind = kind_of(evaluation)
+    copied = [[kind, "", "what is wrong"], *map(list, said)]
+    return Cells((kind.capitalize(), "What is wrong"), [""] * len(rows), rows, copied, wide=1, lines=3)
 
 
 def without(name: str, reason: str) -> str:
@@ -107,6 +165,11 @@ def without(name: str, reason: str) -> str:
 def shown(value: float) -> str:
     """Return a number as a table shows it, of none a dash."""
     return "–" if np.isnan(value) else number(value)
+
+
+def _lines(texts: Iterable[str], letters: int, most: int = 2) -> int:
+    """Return how many lines the longest text needs in a column of about so many letters."""
+    return min(max((-(-len(text) // letters) for text in texts), default=1), most)
 
 
 def _percent(value: float) -> str:

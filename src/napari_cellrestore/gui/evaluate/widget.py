@@ -1,4 +1,4 @@
-"""Evaluate widget: how well models restore a folder of recorded focus stacks."""
+"""Evaluate widget: how well models restore a folder of recorded focus stacks, or pairs of two folders."""
 
 from __future__ import annotations
 
@@ -7,29 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QLocale
-from qtpy.QtGui import QDoubleValidator, QShowEvent
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_cellrestore.evaluate import SHARP_UM, Evaluation
+from napari_cellrestore.evaluate import Evaluation
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.evaluate.folder import fitting_folder, results_in
 from napari_cellrestore.gui.evaluate.model_checks import ModelChecks
-from napari_cellrestore.gui.evaluate.view import MINDED, EvaluationView
+from napari_cellrestore.gui.evaluate.options import EvaluateOptions
+from napari_cellrestore.gui.evaluate.view import EvaluationView
 from napari_cellrestore.gui.evaluate.view_cells import without
+from napari_cellrestore.gui.evaluate.views import MINDED, kind_of
 from napari_cellrestore.gui.folder_row import FolderRow
 from napari_cellrestore.gui.job_box import JobBox
 from napari_cellrestore.gui.panel import Panel
@@ -39,8 +27,13 @@ FIRST = (
     "Choose a folder of recorded focus stacks, each a file or a folder of planes. The sharpest plane of a stack is taken "
     "for the truth; what a model makes of the others is compared with it."
 )
+FIRST_PAIRS = (
+    "Choose two folders with images of the same names: inputs, such as unstained cells or LED stacks, and targets, the same "
+    "cells as they should look. What a model makes of an input is compared with its target, and its nuclei with the target's."
+)
+STACKS, PAIRS = "Focus stacks", "Pairs of folders"
 GOES_ON = "What was scored is kept: Evaluate goes on from there."
-UNFINISHED = "This evaluation did not come to its end: these are the stacks scored so far."
+UNFINISHED = "This evaluation did not come to its end: this is what was scored so far."
 
 
 class EvaluateWidget(Panel):
@@ -57,7 +50,9 @@ class EvaluateWidget(Panel):
         self._reading = Background(self)
         self._reading.came.connect(self._on_read)
         self._reading.failed.connect(self.box.say)
+        self.kind_choice.currentIndexChanged.connect(self._on_kind)
         self.stacks.changed.connect(self._show)
+        self.targets.changed.connect(self._show)
         self.results.changed.connect(self._show)
         self.models.changed.connect(self._show)
         self.evaluate_button.clicked.connect(self.evaluate)
@@ -70,8 +65,12 @@ class EvaluateWidget(Panel):
         self._show()
 
     def _build(self) -> None:
-        self.stacks = FolderRow("Folder of recorded focus stacks", "folder of focus stacks")
+        self.kind_choice = QComboBox()
+        self.kind_choice.addItems((STACKS, PAIRS))
+        self.stacks = FolderRow("Folder of recorded focus stacks, or of inputs", "folder of focus stacks")
+        self.targets = FolderRow("Folder of targets", "folder of images of the same names")
         self.models = ModelChecks(self._viewer)
+        self.options = EvaluateOptions()
         self.results = FolderRow("Folder for the results")
         self.hint = QLabel(wordWrap=True)
         self.evaluate_button, self.earlier_button = QPushButton("Evaluate"), QPushButton("Open earlier…")
@@ -79,8 +78,10 @@ class EvaluateWidget(Panel):
         self.box = JobBox()
         self.box.stop_button.setToolTip(GOES_ON)
         self.view = EvaluationView(self._viewer)
-        form = QFormLayout()
+        self._form = form = QFormLayout()
+        form.addRow("Measure on", self.kind_choice)
         form.addRow("Stacks", self.stacks)
+        form.addRow("Targets", self.targets)
         form.addRow("Models", self.models)
         form.addRow("Results", self.results)
         buttons = QHBoxLayout()
@@ -89,47 +90,13 @@ class EvaluateWidget(Panel):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
-        layout.addWidget(self._build_options())
+        layout.addWidget(self.options)
         layout.addWidget(self.hint)
         layout.addLayout(buttons)
         layout.addWidget(self.box)
         layout.addWidget(self.view)
         layout.addStretch(1)
         self.set_content(content, "There is no model that can be loaded.\ncellrestore models says why.")
-
-    def _build_options(self) -> QCollapsible:
-        self.sharp_low, self.sharp_high = (_um(value, "Focus levels that count as sharp") for value in SHARP_UM)
-        self.align_box = QCheckBox("Align planes first")
-        self.align_box.setToolTip("Put the planes of a stack on top of one another: drift would count as error")
-        self.z_step = QDoubleSpinBox(
-            decimals=4, maximum=1000, singleStep=0.05, suffix=" µm", specialValueText="as the files say"
-        )
-        self.z_step.setToolTip("Distance of the planes, of files that do not say it")
-        self.axes = QLineEdit(placeholderText="as the files say")
-        self.axes.setToolTip("What the axes are, where files do not say: ZYX, of colours ZYXS")
-        self.data_range = QLineEdit(placeholderText="from the image type")
-        self.data_range.setToolTip("Span of possible grey levels, for PSNR and SSIM: 255 for 8 bit, 4095 for 12 bit")
-        validator = QDoubleValidator(0, 1e12, 6)
-        validator.setLocale(QLocale.c())
-        self.data_range.setValidator(validator)
-        sharp = QHBoxLayout()
-        sharp.addWidget(self.sharp_low, 1)
-        sharp.addWidget(QLabel("to"))
-        sharp.addWidget(self.sharp_high, 1)
-        sharp.addWidget(QLabel("µm"))
-        self.z_step.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # for a narrow dock
-        content = QWidget()
-        form = QFormLayout(content)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("Sharp", sharp)
-        form.addRow(self.align_box)
-        form.addRow("z step", self.z_step)
-        form.addRow("Axes", self.axes)
-        form.addRow("Data range", self.data_range)
-        self.options = QCollapsible("Options", collapsedIcon="▶")
-        self.options.layout().setContentsMargins(0, 0, 0, 0)
-        self.options.addWidget(content)
-        return self.options
 
     def showEvent(self, event: QShowEvent) -> None:
         """List models that were made meanwhile."""
@@ -138,11 +105,25 @@ class EvaluateWidget(Panel):
 
     # --- what is chosen --------------------------------------------------------------------------------------
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether pairs of two folders are to be measured on."""
+        return self.kind_choice.currentText() == PAIRS
+
+    def _on_kind(self, *_: object) -> None:
+        self.models.show_for(self.of_pairs)
+        self._show()
+
     def _show(self, *_: object) -> None:
         self.show_content(bool(self.models.cards))
+        pairs = self.of_pairs
+        self._form.setRowVisible(self.targets, pairs)
+        self._form.labelForField(self.stacks).setText("Inputs" if pairs else "Stacks")
+        self.stacks.line.setPlaceholderText("folder of images or LED stacks" if pairs else "folder of focus stacks")
+        self.options.show_for(pairs)
         stacks, missing = self.stacks.folder, self._missing()
-        beside = "" if stacks is None else f"{stacks.name} evaluation, beside the stacks"
-        self.results.line.setPlaceholderText(beside or "beside the stacks")
+        place = "beside the inputs" if pairs else "beside the stacks"
+        self.results.line.setPlaceholderText(place if stacks is None else f"{stacks.name} evaluation, {place}")
         self.hint.setText(missing)
         self.hint.setVisible(bool(missing) and not self.box.running)
         self.evaluate_button.setEnabled(not missing and not self.box.running)
@@ -150,41 +131,49 @@ class EvaluateWidget(Panel):
 
     def _missing(self) -> str:
         """Return what is to be chosen before an evaluation can begin, nothing where all is."""
-        stacks, results = self.stacks.folder, self.results.folder
-        if stacks is None:
-            return FIRST
-        if not stacks.is_dir():
-            return f"There is no folder {stacks.name}."
+        stacks, targets, results = self.stacks.folder, self.targets.folder, self.results.folder
+        if stacks is None or (self.of_pairs and targets is None):
+            return FIRST_PAIRS if self.of_pairs else FIRST
+        folders = [stacks, targets] if self.of_pairs and targets is not None else [stacks]
+        for folder in folders:
+            if not folder.is_dir():
+                return f"There is no folder {folder.name}."
+        if self.of_pairs and stacks == targets:
+            return "Inputs and targets are one folder: choose another for the targets."
         if not self.models.checked:
             return "Check at least one model."
-        if results is not None and stacks in (results, *results.parents, results / stacks.name):
-            return "The results would lie among the stacks: choose another folder for them."
+        for folder in folders:
+            if results is not None and folder in (results, *results.parents, results / stacks.name):
+                among = "images" if self.of_pairs else "stacks"
+                return f"The results would lie among the {among}: choose another folder for them."
         return ""
 
     def settings(self) -> dict[str, Any]:
         """Return what must be the same for an evaluation to go on, as its ledger has it."""
-        return {
-            "methods": {card.name: f"{card.name} ({card.weights_sha256[:12]})" for card in self.models.checked},
-            "data_range": float(self.data_range.text()) if self.data_range.hasAcceptableInput() else None,
-            "align": self.align_box.isChecked(),
-            "z_step_um": self.z_step.value() or None,
-            "axes": self.axes.text().strip() or None,
-        }
+        methods = {card.name: f"{card.name} ({card.weights_sha256[:12]})" for card in self.models.checked}
+        settings = {"methods": methods, **self.options.settings(self.of_pairs)}
+        inputs, targets = self.stacks.folder, self.targets.folder
+        if not self.of_pairs or inputs is None or targets is None:
+            return settings
+        return settings | {"pairs": True, "images": f"pairs of {targets.name} and {inputs.name}"}
 
     def arguments(self, stacks: Path, results: Path) -> list[str]:
         """Return the command line that does what is chosen."""
         settings = self.settings()
-        sharp = [f"{value.value():g}" for value in (self.sharp_low, self.sharp_high)]
-        line = ["evaluate", *settings["methods"], "--stacks", str(stacks), "--out", str(results), "--sharp", *sharp]
-        line += ["--align"] if settings["align"] else []
-        for option, name in (("--z-step", "z_step_um"), ("--axes", "axes"), ("--data-range", "data_range")):
-            line += [] if settings[name] is None else [option, str(settings[name])]
+        images = ["--pairs", str(stacks), str(self.targets.folder)] if self.of_pairs else ["--stacks", str(stacks)]
+        line = ["evaluate", *settings["methods"], *images, "--out", str(results)]
+        if not self.of_pairs:
+            line += ["--sharp", *(f"{value:g}" for value in self.options.sharp_um)]
+            line += ["--align"] if settings["align"] else []
+        names = {"z_step_um": "--z-step", "axes": "--axes", "data_range": "--data-range", "pixel_um": "--pixel-um"}
+        for name, option in names.items():
+            line += [] if settings.get(name) is None else [option, str(settings[name])]
         return [*line, "--json"]
 
     # --- running ---------------------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
-        """Score the models on the stacks; what was scored before with the same settings is not scored again."""
+        """Score the models on the stacks or pairs; what was scored before with the same settings is not scored again."""
         stacks = self.stacks.folder
         if stacks is None or self._missing() or self.box.running:
             return
@@ -237,8 +226,7 @@ class EvaluateWidget(Panel):
             self._read(folder)
 
     def _read(self, folder: Path) -> None:
-        sharp_um = self.sharp_low.value(), self.sharp_high.value()
-        self._reading.start(results_in, folder, sharp_um)
+        self._reading.start(results_in, folder, self.options.sharp_um)
 
     def _on_read(self, found: tuple[Evaluation, Path, bool]) -> None:
         evaluation, folder, whole = found
@@ -247,15 +235,27 @@ class EvaluateWidget(Panel):
         self.view.show_evaluation(evaluation, folder)
 
     def open_stack(self, name: str) -> None:
-        """Open a stack of the evaluation in the viewer."""
+        """Open a stack of the evaluation in the viewer; of a pair the input, and the target where its folder is chosen."""
         path = self._path_of(name)
         if path is None:
-            self.box.say(f"{name} was not found: choose the folder of its stacks above")
+            kind = kind_of(self.view.evaluation) if self.view.evaluation else "stack"
+            self.box.say(
+                f"{name} was not found: choose the folder of its {'inputs' if kind == 'pair' else 'stacks'} above"
+            )
             return
         try:
-            self._viewer.open(path, plugin="napari-cellrestore")
+            for one in (path, self._target_of(path)):
+                if one is not None:
+                    self._viewer.open(one, plugin="napari-cellrestore")
         except (ValueError, TypeError, OSError, RuntimeError) as error:
             self.box.say(" ".join(str(error).split()))
+
+    def _target_of(self, path: Path) -> Path | None:
+        """Return where the target of an input lies, None where it is not found or there is none."""
+        evaluation, targets = self.view.evaluation, self.targets.folder
+        if evaluation is None or not evaluation.of_pairs or targets is None or not targets.is_dir():
+            return None
+        return next((one for one in sorted(targets.iterdir()) if _stem(one) == _stem(path) and one.is_file()), None)
 
     def _path_of(self, name: str) -> Path | None:
         """Return where a stack of the evaluation shown lies, None where it is not found."""
@@ -269,9 +269,6 @@ class EvaluateWidget(Panel):
         return next((path for path in paths if path.exists()), None)
 
 
-def _um(value: float, tip: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox(decimals=2, minimum=-1000, maximum=1000, singleStep=0.1, value=value)
-    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    box.setStyleSheet("min-width: 44px")  # two fit beside each other
-    box.setToolTip(tip)
-    return box
+def _stem(path: Path) -> str:
+    """Return what an input and its target have in common in their names."""
+    return path.stem.removesuffix(".ome").casefold()
