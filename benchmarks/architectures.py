@@ -33,6 +33,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
         "losses": {"rmse": 1.0, "feature": 0.1},
         "features": FeatureSettings(network="distance", layers=(3,)),
     },
+    "pix2pix-fast-faint": {"options": {**RECIPES["deblur-fast"].options, "faint": 1.0}},
     "resunet-fast": {"network": "resunet-fast", "options": {}},
 }
 

@@ -407,3 +407,22 @@ def test_wrong_options_are_said(name, options, message):
     with pytest.raises(ValueError, match=message) as raised:
         create_network(name, **options)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["pix2pix-fast", "nafnet-fast", "resunet-fast"])
+def test_faint_corrections_fade(name):
+    torch.manual_seed(0)
+    plain, fading = (create_network(name, global_skip=True, faint=faint).eval() for faint in (0.0, 2.0))
+    fading.load_state_dict(plain.state_dict())
+    image = torch.rand(1, 3, 64, 64) - 0.5
+    with torch.no_grad():
+        levels, faded = (127.5 * (network(image) - image) for network in (plain, fading))
+    torch.testing.assert_close(faded, levels**3 / (levels**2 + 4), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"faint": -1.0, "global_skip": True}, {"faint": 1.0, "global_skip": False}])
+def test_faint_needs_a_skip_and_no_less_than_nothing(options):
+    with pytest.raises(
+        ValueError, match="faint is .*: give grey levels of 255, 0 or more; above 0 it needs a global skip"
+    ):
+        create_network("pix2pix-fast", **options)

@@ -23,6 +23,9 @@ class ImageNetwork(nn.Module):
     #: False where statistics of the whole image enter, so that tiles would not give what the whole gives.
     tile_safe: bool = True
 
+    #: Grey levels, of 255, below which a correction of the input fades.
+    faint: float = 0.0
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -40,7 +43,14 @@ class ImageNetwork(nn.Module):
         raise NotImplementedError
 
     def add_input(self, correction: Tensor, image: Tensor) -> Tensor:
-        """Add the input to a correction: as many channels, the mean of several sets of them, or one for all."""
+        """Add the input to a correction: as many channels, the mean of several sets of them, or one for all.
+
+        Corrections ``c`` of less than :attr:`faint` fade, ``c^3 / (c^2 + faint^2)``, as coefficients of wavelets do under
+        the garrote (Gao 1998): what would be changed by less than its noise stays as it was recorded.
+        """
+        if self.faint:
+            square = correction * correction
+            correction = correction * square / (square + (self.faint / 127.5) ** 2)
         if self.in_channels in (1, self.out_channels):
             return correction + image
         sets = image.chunk(self.in_channels // self.out_channels, dim=1)
@@ -160,6 +170,13 @@ def check_skip(in_channels: int, out_channels: int) -> None:
     """Refuse channels that :meth:`ImageNetwork.add_input` cannot add."""
     if in_channels != 1 and in_channels % out_channels:
         raise ValueError(f"a global skip needs inputs ({in_channels}) in whole sets of outputs ({out_channels})")
+
+
+def check_faint(faint: float, global_skip: bool) -> float:
+    """Refuse grey levels that are none, or that there is no correction for."""
+    if not faint >= 0 or (faint and not global_skip):
+        raise ValueError(f"faint is {faint}: give grey levels of 255, 0 or more; above 0 it needs a global skip")
+    return float(faint)
 
 
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -25,7 +25,7 @@ class NAFNet(ResidualUNet):
     ----------
     in_channels, out_channels : int
         Colours in and out. One channel is added to all outputs, of several sets of channels the mean.
-    width, fold, blocks, up_blocks, global_skip
+    width, fold, blocks, up_blocks, global_skip, faint
         As in :class:`~napari_cellrestore.networks.residual_unet.ResidualUNet`. In the source ``fold`` is 1, ``width`` 32
         and ``blocks`` (1, 1, 1, 28, 1); the default here is smaller.
     kernel : int
@@ -57,6 +57,7 @@ class NAFNet(ResidualUNet):
         blocks: Sequence[int] = (1, 1, 2, 4),
         up_blocks: Sequence[int] | None = None,
         global_skip: bool = True,
+        faint: float = 0.0,
         kernel: int = 3,
         attention: str = "none",
         window: int = 7,
@@ -76,6 +77,7 @@ class NAFNet(ResidualUNet):
             blocks=blocks,
             up_blocks=up_blocks,
             global_skip=global_skip,
+            faint=faint,
         )
         self.tile_safe = attention != "global"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_cellrestore.networks.layers import ImageNetwork, check_skip, doubling, one_of, whole
+from napari_cellrestore.networks.layers import ImageNetwork, check_faint, check_skip, doubling, one_of, whole
 
 
 class Pix2Pix(ImageNetwork):
@@ -34,6 +34,8 @@ class Pix2Pix(ImageNetwork):
         Add the input to the output before the range is limited, so that the network learns the correction only.
         Differs from the source, whose last layer is ``tanh``: with a skip the output is not squashed. One channel
         is added to all outputs, of several sets of channels the mean.
+    faint : float
+        With a skip: corrections of fewer grey levels, of 255, fade, so that what is in focus stays as it was recorded.
     upsample : {"transposed", "resize"}
         Transposed convolution as in the source, or repeated pixels and a convolution, which leaves no checkerboard.
 
@@ -57,6 +59,7 @@ class Pix2Pix(ImageNetwork):
         norm: str = "batch",
         dropout: float = 0.5,
         global_skip: bool = False,
+        faint: float = 0.0,
         upsample: str = "transposed",
     ) -> None:
         super().__init__(in_channels, out_channels)
@@ -70,7 +73,7 @@ class Pix2Pix(ImageNetwork):
             check_skip(in_channels, out_channels)
         depth = blocks // 2
         self.stride = 2**depth
-        self.global_skip = global_skip
+        self.global_skip, self.faint = global_skip, check_faint(faint, global_skip)
         widths = [min(filters * 2**level, filters * 8) for level in range(depth)]
 
         self.encoder = nn.ModuleList()

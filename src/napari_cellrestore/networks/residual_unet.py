@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from napari_cellrestore.networks.layers import ImageNetwork, check_skip, whole
+from napari_cellrestore.networks.layers import ImageNetwork, check_faint, check_skip, whole
 
 
 class ResidualUNet(ImageNetwork):
@@ -32,6 +32,8 @@ class ResidualUNet(ImageNetwork):
         Blocks of each level on the way up, one fewer, in the order of ``blocks``; as many as on the way down by default.
     global_skip : bool
         Without it the output is the network's alone.
+    faint : float
+        With a skip: corrections of fewer grey levels, of 255, fade, so that what is in focus stays as it was recorded.
 
     The stride is ``fold * 2 ** (len(blocks) - 1)``. The last convolution begins at a tenth of its usual size, so that
     an untrained network changes little.
@@ -54,6 +56,7 @@ class ResidualUNet(ImageNetwork):
         blocks: Sequence[int] = (1, 3),
         up_blocks: Sequence[int] | None = None,
         global_skip: bool = True,
+        faint: float = 0.0,
     ) -> None:
         super().__init__(in_channels, out_channels)
         whole("width", width)
@@ -68,7 +71,7 @@ class ResidualUNet(ImageNetwork):
             whole("a number of blocks", count, 0)
         if global_skip:
             check_skip(in_channels, out_channels)
-        self.global_skip = global_skip
+        self.global_skip, self.faint = global_skip, check_faint(faint, global_skip)
         self.stride = fold * 2 ** (levels - 1)
         widths = [width * 2**level for level in range(levels)]
 
