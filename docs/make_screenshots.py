@@ -210,6 +210,32 @@ def psf(viewer: napari.Viewer) -> None:
     wait_for(lambda: psf.recover_button.text() == "Recover")
 
 
+def leds(viewer: napari.Viewer) -> None:
+    """Show the plan of an LED array, its phase contrast, and planes that are chosen by rule."""
+    viewer.window.resize(1240, 920)
+    for layer, name in zip(
+        viewer.open_sample("napari-cellrestore", "unstained_blood"), ("stained", "unstained"), strict=True
+    ):
+        layer.name = name
+    leds = dock(viewer, "LEDs")
+    leds.composites.azimuth.setValue(30)
+    settle(0.5)
+    for step in ("differential phase", "colour by angle"):
+        leds.composites.ask(step)
+    wait_for(lambda: len(viewer.layers) == 4)
+    leds.go_to(7)
+    rule = leds.selection.choice
+    number = next(i for i in range(rule.count()) if rule.itemText(i).startswith("up to 36°, no"))
+    rule.activated.emit(number)
+    rule.setCurrentIndex(number)
+    for layer in viewer.layers:
+        layer.name_overlay.visible, layer.colorbar.visible = True, False
+    viewer.canvas.grid.shape = (2, 2)
+    viewer.canvas.grid.enabled = True
+    settle(1)
+    viewer.reset_view()
+
+
 def report_page() -> Image.Image:
     """Return the report of ``cellrestore demo`` as it is printed."""
     run_demo()
@@ -223,7 +249,7 @@ def report_page() -> Image.Image:
 
 WINDOWS: dict[str, Callable[[napari.Viewer], None]] = {
     function.__name__: function
-    for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf, train, models)
+    for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf, train, models, leds)
 }
 PAGES: dict[str, Callable[[], Image.Image]] = {"report-page": report_page}
 

@@ -130,7 +130,10 @@ def test_a_recipe_that_is_none_leaves_nothing(home, run, right, wrong):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("tiny.yaml", "--folder", "run"), "no images to train on: give --images, --stacks, --pairs, --unpaired or --leds"),
+        (
+            ("tiny.yaml", "--folder", "run"),
+            "no images to train on: give --images, --stacks, --pairs, --unpaired or --leds",
+        ),
         (("tiny.yaml", "--pairs", "dim", "--folder", "run"), "--pairs dim: give two folders, of inputs and of targets"),
         (("tiny.yaml", "--images", "sharp", "2", "--folder", "run"), "field every: .* greater than or equal to 3"),
         (("tiny.yaml", "--images", "sharp", "many", "--folder", "run"), "--images sharp many: give a folder"),

@@ -32,11 +32,11 @@ from napari_cellrestore.evaluate import (
 from napari_cellrestore.evaluate.comparison import holm
 from napari_cellrestore.evaluate.extremes import extreme_pictures, typical_level, worst_causes
 from napari_cellrestore.evaluate.pairs import clearest_plane, pair_method
-from napari_cellrestore.evaluate.pairs_page import write_likely, write_pairs
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.nuclei import NucleiCounts
 from napari_cellrestore.report import write_evaluation
+from napari_cellrestore.report.pairs import write_likely, write_pairs
 from napari_cellrestore.stack import ImageStack
 
 LEVELS = (-0.4, -0.2, 0.0, 0.2, 0.4)

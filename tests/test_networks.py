@@ -423,6 +423,6 @@ def test_faint_corrections_fade(name):
 @pytest.mark.parametrize("options", [{"faint": -1.0, "global_skip": True}, {"faint": 1.0, "global_skip": False}])
 def test_faint_needs_a_skip_and_no_less_than_nothing(options):
     with pytest.raises(
-        ValueError, match="faint is .*: give grey levels of 255, 0 or more; above 0 it needs a global skip"
+        ValueError, match=r"faint is .*: give grey levels of 255, 0 or more; above 0 it needs a global skip"
     ):
         create_network("pix2pix-fast", **options)

@@ -304,7 +304,11 @@ def test_planes_that_become_one_image(viewer, widget, qtbot, tmp_path, monkeypat
     widget.model_choice.setCurrentText("two planes")
     assert widget.planes_edit.isVisible()
     assert "say which of the 3 (planes)" in widget.plan_text.text()
-    for text, said in (("1, x", "give 2 numbers, such as 3, 5"), ("1 3", "takes 2 of 0 to 2"), ("0, 2", "2 planes make")):
+    for text, said in (
+        ("1, x", "give 2 numbers, such as 3, 5"),
+        ("1 3", "takes 2 of 0 to 2"),
+        ("0, 2", "2 planes make"),
+    ):
         widget.planes_edit.setText(text)
         widget.planes_edit.editingFinished.emit()
         assert said in widget.plan_text.text()

@@ -11,7 +11,7 @@ from skimage.measure import label, regionprops
 
 from napari_cellrestore.focus import focus_curve
 from napari_cellrestore.gui.layers import stack_from_layer
-from napari_cellrestore.gui.samples import mitochondria, smear_stack
+from napari_cellrestore.gui.samples import mitochondria, smear_stack, unstained_blood
 from napari_cellrestore.metrics import psnr
 from napari_cellrestore.simulate import defocus, draw_smear, smear_objectives
 
@@ -74,6 +74,20 @@ def test_mitochondria_are_calibrated_along_z_and_sharp_near_the_stated_focus():
     assert focus_curve(data, known["z_um"]).peak_um == pytest.approx(0, abs=0.15)
     assert options["units"] == ("um", "pixel", "pixel")  # the size of a pixel is not stated
     assert data[7].max() > options["contrast_limits"][1]
+
+
+def test_unstained_blood_has_every_led_well_exposed_above_its_truth():
+    (stained, _, _), (planes, options, _) = unstained_blood()
+    leds = options["metadata"]["cellrestore"]["leds"]
+    assert planes.shape == (len(leds), *stained.shape)
+    assert len(leds) == 74
+    assert (planes == 255).mean(axis=(1, 2, 3)).max() < 1e-3  # nothing to be found by the checks
+    single = leds.kind == "point"
+    np.testing.assert_allclose(planes[single].mean(axis=(1, 2, 3)) / planes[single].mean(), 1, atol=0.1)
+    low, high = (planes[leds.exposure == name].mean(axis=(1, 2, 3)) for name in ("low", "high"))
+    assert (high > 2 * low).all()
+    nucleus, field = np.percentile(stained[..., 0], (1, 90))
+    assert field - nucleus > 100
 
 
 def test_shipped_sample_is_small_and_says_where_it_is_from():

@@ -295,8 +295,8 @@ def _check_folder(folder: Path) -> None:
 
 def _write(folder: Path, evaluation: Evaluation, source: Source) -> None:
     from napari_cellrestore.evaluate.extremes import extreme_pictures
-    from napari_cellrestore.evaluate.pairs_page import write_likely, write_pairs
     from napari_cellrestore.report import write_evaluation
+    from napari_cellrestore.report.pairs import write_likely, write_pairs
 
     pictures = extreme_pictures(evaluation, source.samples, source.methods)
     if source.pairs:
@@ -325,7 +325,7 @@ def _text(source: Source, evaluation: Evaluation) -> str:
 
 
 def _nuclei(evaluation: Evaluation) -> list[str]:
-    from napari_cellrestore.evaluate.pairs_page import nuclei_said
+    from napari_cellrestore.report.pairs import nuclei_said
 
     return nuclei_said(evaluation) if evaluation.nuclei or evaluation.of_pairs else []
 

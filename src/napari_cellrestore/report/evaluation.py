@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +29,7 @@ from napari_cellrestore.report.sheet import (
     write_png,
 )
 from napari_cellrestore.report.words import MADE_BY
+from napari_cellrestore.report.written import csv_text, file_name, replace_file, replace_text
 
 SIMULATED = "The stacks were simulated: how models do on recorded ones is not measured here."
 JUDGED = (
@@ -56,16 +53,16 @@ def write_evaluation(folder: Path, evaluation: Evaluation, extremes: Sequence[Ex
     blocks = {f"{file_name(name)}.png": block for name, block in figures(evaluation, extremes).items()}
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for name, block in blocks.items():
-        _replace(folder / name, lambda path, block=block: write_png(block, path, MADE_BY))  # type: ignore[misc]
+        replace_file(folder / name, lambda path, block=block: write_png(block, path, MADE_BY))  # type: ignore[misc]
     for name, content in evaluation.tables().items():
-        _replace_text(folder / "tables" / f"{file_name(name)}.csv", content.csv())
-    _replace_text(folder / "tables" / "comparisons.csv", _csv(comparison_rows(evaluation)))
-    _replace(folder / "scores.csv", lambda path: write_scores(evaluation, path))
+        replace_text(folder / "tables" / f"{file_name(name)}.csv", content.csv())
+    replace_text(folder / "tables" / "comparisons.csv", csv_text(comparison_rows(evaluation)))
+    replace_file(folder / "scores.csv", lambda path: write_scores(evaluation, path))
     said = json.dumps(evaluation.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    _replace_text(folder / "evaluation.json", said + "\n")
-    _replace(folder / "evaluation.pdf", lambda path: _write_pages(evaluation, extremes, path))
+    replace_text(folder / "evaluation.json", said + "\n")
+    replace_file(folder / "evaluation.pdf", lambda path: _write_pages(evaluation, extremes, path))
     page = folder / "evaluation.html"
-    _replace_text(page, _page(evaluation, blocks))
+    replace_text(page, _page(evaluation, blocks))
     return page
 
 
@@ -79,12 +76,12 @@ def figures(evaluation: Evaluation, extremes: Sequence[Extreme] = ()) -> dict[st
                 blocks[f"success by {metric} of {method}"] = success_heat(scores, method, metric, evaluation.sharp_um)
     for method, metric in dict.fromkeys((one.method, one.metric) for one in extremes):
         shown = [one for one in extremes if (one.method, one.metric) == (method, metric)]
-        rows = _in_pairs([_pictures(one) for one in shown])
+        rows = in_pairs([_pictures(one, evaluation) for one in shown])
         blocks[f"best and worst by {metric} of {method}"] = below(*rows)
     return blocks
 
 
-def _pictures(one: Extreme) -> Block:
+def _pictures(one: Extreme, evaluation: Evaluation) -> Block:
     metric = METRICS[one.metric].label
     said = f"{one.rank} by {metric}: {one.name} at {one.level_um:g} µm, {metric} {one.score:.4g} (input {one.score_input:.4g})"
     pictures = [
@@ -92,11 +89,19 @@ def _pictures(one: Extreme) -> Block:
         Picture(one.method, one.restored, "generated"),
         Picture("Sharp", one.reference),
     ]
-    row = pictures_side_by_side(pictures, Scale(_levels(one), one.pixel_um), WIDTH_MM / 2 - 4, _PICTURE_MM)
-    return below(paragraph(said, row.width_mm, 6.5, max_lines=2), row, gap_mm=0.5)
+    row = pictures_side_by_side(pictures, Scale(shown_levels(one), one.pixel_um), WIDTH_MM / 2 - 4, _PICTURE_MM)
+    return below(
+        paragraph(said, row.width_mm, 6.5, max_lines=2), row, *causes_of(one, evaluation, row.width_mm), gap_mm=0.5
+    )
 
 
-def _levels(one: Extreme) -> tuple[float, float]:
+def causes_of(one: Extreme, evaluation: Evaluation, width_mm: float) -> list[Block]:
+    """Return what may be wrong with one of the worst, as a paragraph."""
+    causes = evaluation.causes.get(one.method, {}).get(one.name, []) if one.rank == "worst" else []
+    return [paragraph("; ".join(causes), width_mm, 6.5, max_lines=4)] if causes else []
+
+
+def shown_levels(one: Extreme) -> tuple[float, float]:
     """Return the grey levels shown black and white: all of 8 bit, else those of the sharp plane."""
     if one.reference.dtype == np.uint8:
         return 0.0, 255.0
@@ -111,7 +116,7 @@ def _heading(evaluation: Evaluation) -> str:
     return f"Evaluation of {', '.join(evaluation.methods)}"
 
 
-def _notice(evaluation: Evaluation) -> tuple[str, list[str]]:
+def measured(evaluation: Evaluation) -> tuple[str, list[str]]:
     """Return what was measured, and what to mind."""
     count = len(evaluation.kept)
     said = f"{count} {evaluation.settings.get('images', 'samples')}"
@@ -132,13 +137,15 @@ def comparison_rows(evaluation: Evaluation) -> list[list[str]]:
     return rows
 
 
-def _of_samples(evaluation: Evaluation) -> list[list[str]]:
+def of_samples(evaluation: Evaluation) -> list[list[str]]:
+    """Return the samples that were left out or are doubtful, and why."""
     rows = [["sample", "what is wrong"]]
     rows += [[name, f"left out: {reason}"] for name, reason in evaluation.left_out.items()]
     return rows + [[name, f"doubtful: {'; '.join(texts)}"] for name, texts in evaluation.remarks.items()]
 
 
-def _rows(content: Table) -> list[list[str]]:
+def rows_of(content: Table) -> list[list[str]]:
+    """Return a table as rows of text, the header first."""
     cells = [[name, *("–" if np.isnan(v) else f"{v:.4g}" for v in values)] for name, values in content.rows.items()]
     return [[content.title, *content.columns], *cells]
 
@@ -147,14 +154,14 @@ def _rows(content: Table) -> list[list[str]]:
 
 
 def _page(evaluation: Evaluation, blocks: Mapping[str, Block]) -> str:
-    said, minds = _notice(evaluation)
+    said, minds = measured(evaluation)
     parts = [f'<div class="notice">\n<p>{html.text(said)}</p>\n{html.bullets(minds)}\n</div>']
     curves, *others = [html.figure(name, one.width_mm, name.removesuffix(".png")) for name, one in blocks.items()]
     judged = ["<h2>Against each other</h2>", html.table(comparison_rows(evaluation)), f"<p class='muted'>{JUDGED}</p>"]
     parts += [curves, *judged, *others]
     for name, content in evaluation.tables().items():
-        parts += [f"<h2>{html.text(name[0].upper() + name[1:])}</h2>", html.table(_rows(content))]
-    if len(rows := _of_samples(evaluation)) > 1:
+        parts += [f"<h2>{html.text(name[0].upper() + name[1:])}</h2>", html.table(rows_of(content))]
+    if len(rows := of_samples(evaluation)) > 1:
         parts += ["<h2>Samples to mind</h2>", html.table(rows)]
     methods = {name: str(said) for name, said in dict(evaluation.settings.get("methods", {})).items()}
     parts += ["<h2>What was measured</h2>", html.facts_table(methods | {"made by": MADE_BY})]
@@ -166,7 +173,7 @@ def _page(evaluation: Evaluation, blocks: Mapping[str, Block]) -> str:
 
 
 def _write_pages(evaluation: Evaluation, extremes: Sequence[Extreme], path: Path) -> None:
-    said, minds = _notice(evaluation)
+    said, minds = measured(evaluation)
     drawn = list(figures(evaluation, extremes).values())
 
     def build(_picture_mm: float) -> list[Block]:
@@ -174,12 +181,12 @@ def _write_pages(evaluation: Evaluation, extremes: Sequence[Extreme], path: Path
             paragraph(_heading(evaluation), WIDTH_MM, 13, bold=True, max_lines=2), notice(said, minds, WIDTH_MM)
         )
         first, *others = drawn
-        return [head, first, *_tables(evaluation)[:1], *_in_pairs(others), *_tables(evaluation)[1:]]
+        return [head, first, *_tables(evaluation)[:1], *in_pairs(others), *_tables(evaluation)[1:]]
 
     write_pdf(build, path, _heading(evaluation), {"Title": _heading(evaluation), "Creator": MADE_BY})
 
 
-def _in_pairs(blocks: Sequence[Block]) -> list[Block]:
+def in_pairs(blocks: Sequence[Block]) -> list[Block]:
     """Return blocks with two narrow ones beside each other."""
     rows: list[Block] = []
     for block in blocks:
@@ -201,45 +208,13 @@ def _tables(evaluation: Evaluation) -> list[Block]:
     for name, content in evaluation.tables().items():
         if name.startswith("success by"):
             continue  # drawn as a figure
-        rows = _rows(content)
+        rows = rows_of(content)
         first = 34.0
         each = min(24.0, (WIDTH_MM - first) / max(len(rows[0]) - 1, 1))
         blocks.append(table(name[0].upper() + name[1:], rows, [first, *[each] * (len(rows[0]) - 1)]))
-    if len(rows := _of_samples(evaluation)) > 1:
+    if len(rows := of_samples(evaluation)) > 1:
         shown = rows[:31]
         blocks.append(table("Samples to mind", shown, [50.0, WIDTH_MM - 50]))
         if len(rows) > len(shown):
             blocks.append(paragraph(f"and {len(rows) - len(shown)} more: see evaluation.html", WIDTH_MM, 7))
     return blocks
-
-
-# --- files -----------------------------------------------------------------------------------------------------
-
-
-def file_name(name: str) -> str:
-    """Return a name as that of a file.
-
-    >>> file_name("by level, Wiener, true PSF")
-    'by-level-Wiener-true-PSF'
-    """
-    return re.sub(r"[^\w.-]+", "-", name)
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and put it there when it is whole."""
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _replace_text(path: Path, content: str) -> None:
-    _replace(path, lambda unfinished: unfinished.write_text(content, encoding="utf-8"))

@@ -9,11 +9,11 @@ import numpy as np
 from napari_cellrestore.evaluate import Comparison, Evaluation, Table
 from napari_cellrestore.evaluate.comparison import label
 from napari_cellrestore.evaluate.evaluation import EXTREMES
-from napari_cellrestore.evaluate.pairs_page import nuclei_rows
 from napari_cellrestore.gui.cells import Cell, Cells, number
 from napari_cellrestore.gui.evaluate.views import kind_of
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.evaluation import comparison_rows
+from napari_cellrestore.report.pairs import nuclei_rows
 
 #: Verdicts with a sign: colour alone does not tell them apart for everybody.
 SIGNS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "○ no difference\nshown"}

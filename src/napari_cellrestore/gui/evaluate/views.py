@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from napari_cellrestore.evaluate import Evaluation
-from napari_cellrestore.evaluate.pairs_page import COUNTED, PROPOSED, nuclei_said
 from napari_cellrestore.report.evaluation import JUDGED, SIMULATED
+from napari_cellrestore.report.pairs import COUNTED, PROPOSED, nuclei_said
 
 AGAINST, CURVES, LEVELS, MATRIX, RATES, EXTREME, CAUSES, NUCLEI, MINDED = VIEWS = (
     "Against each other",

@@ -25,6 +25,7 @@ from napari_cellrestore.report.sheet import (
     write_png,
 )
 from napari_cellrestore.report.words import MADE_BY
+from napari_cellrestore.report.written import csv_text, file_name, replace_file, replace_text
 
 COUNTED = (
     "Nuclei are found by the violet of a May-Grünwald-Giemsa or alike stain and matched by place. Missing: of the target's "
@@ -47,29 +48,29 @@ def write_pairs(folder: Path, evaluation: Evaluation, extremes: Sequence[Extreme
     Path
         Of ``evaluation.html``.
     """
-    blocks = {f"{page.file_name(name)}.png": block for name, block in pair_figures(evaluation, extremes).items()}
+    blocks = {f"{file_name(name)}.png": block for name, block in pair_figures(evaluation, extremes).items()}
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for name, block in blocks.items():
-        page._replace(folder / name, lambda path, block=block: write_png(block, path, MADE_BY))  # type: ignore[misc]
+        replace_file(folder / name, lambda path, block=block: write_png(block, path, MADE_BY))  # type: ignore[misc]
     for name, content in evaluation.tables().items():
-        page._replace_text(folder / "tables" / f"{page.file_name(name)}.csv", content.csv())
-    page._replace_text(folder / "tables" / "comparisons.csv", page._csv(page.comparison_rows(evaluation)))
-    page._replace(folder / "scores.csv", lambda path: write_scores(evaluation, path))
+        replace_text(folder / "tables" / f"{file_name(name)}.csv", content.csv())
+    replace_text(folder / "tables" / "comparisons.csv", csv_text(page.comparison_rows(evaluation)))
+    replace_file(folder / "scores.csv", lambda path: write_scores(evaluation, path))
     write_likely(folder, evaluation)
     said = json.dumps(evaluation.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    page._replace_text(folder / "evaluation.json", said + "\n")
-    page._replace(folder / "evaluation.pdf", lambda path: _write_pages(evaluation, extremes, path))
+    replace_text(folder / "evaluation.json", said + "\n")
+    replace_file(folder / "evaluation.pdf", lambda path: _write_pages(evaluation, extremes, path))
     home = folder / "evaluation.html"
-    page._replace_text(home, _page(evaluation, blocks))
+    replace_text(home, _page(evaluation, blocks))
     return home
 
 
 def write_likely(folder: Path, evaluation: Evaluation) -> None:
     """Write the likely causes as ``tables/causes.csv``, and the nuclei of every sample as ``nuclei.csv``."""
     if len(rows := cause_rows(evaluation)) > 1:
-        page._replace_text(folder / "tables" / "causes.csv", page._csv(rows))
+        replace_text(folder / "tables" / "causes.csv", csv_text(rows))
     if evaluation.nuclei:
-        page._replace(folder / "nuclei.csv", lambda path: write_nuclei(evaluation, path))
+        replace_file(folder / "nuclei.csv", lambda path: write_nuclei(evaluation, path))
 
 
 def cause_rows(evaluation: Evaluation) -> list[list[str]]:
@@ -99,7 +100,7 @@ def pair_figures(evaluation: Evaluation, extremes: Sequence[Extreme]) -> dict[st
     for method, metric in dict.fromkeys((one.method, one.metric) for one in extremes):
         shown = [one for one in extremes if (one.method, one.metric) == (method, metric)]
         title = paragraph(f"{method}: best and worst by {METRICS[metric].label}", WIDTH_MM, 8, bold=True)
-        rows = page._in_pairs([_pictures(one, evaluation) for one in shown])
+        rows = page.in_pairs([_pictures(one, evaluation) for one in shown])
         blocks[f"best and worst by {metric} of {method}"] = below(title, *rows)
     return blocks
 
@@ -111,10 +112,9 @@ def _pictures(one: Extreme, evaluation: Evaluation) -> Block:
         Picture("Prediction", one.restored, "generated"),
         Picture("Target", one.reference),
     ]
-    row = pictures_side_by_side(pictures, Scale(page._levels(one), one.pixel_um), WIDTH_MM / 2 - 4, _PICTURE_MM)
+    row = pictures_side_by_side(pictures, Scale(page.shown_levels(one), one.pixel_um), WIDTH_MM / 2 - 4, _PICTURE_MM)
     head = paragraph(f"{one.rank}: {one.name}, {metric} {one.score:.4g}", row.width_mm, 6.5, max_lines=2)
-    causes = evaluation.causes.get(one.method, {}).get(one.name, []) if one.rank == "worst" else []
-    return below(head, row, paragraph("; ".join(causes), row.width_mm, 6.5, max_lines=4), gap_mm=0.5)
+    return below(head, row, *page.causes_of(one, evaluation, row.width_mm), gap_mm=0.5)
 
 
 # --- page for the browser ----------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def _page(evaluation: Evaluation, blocks: dict[str, Block]) -> str:
     said, minds = _notice(evaluation)
     parts = [f'<div class="notice">\n<p>{html.text(said)}</p>\n{html.bullets(minds)}\n</div>']
     for name, content in evaluation.tables().items():
-        parts += [f"<h2>{name.capitalize()}</h2>", html.table(page._rows(content))]
+        parts += [f"<h2>{name.capitalize()}</h2>", html.table(page.rows_of(content))]
         parts += [f"<p class='muted'>{COUNTED}</p>"] if name == "nuclei" else []
     parts += ["<h2>Against each other</h2>", html.table(page.comparison_rows(evaluation))]
     parts.append(f"<p class='muted'>{page.JUDGED}</p>")
@@ -141,7 +141,7 @@ def _lists(evaluation: Evaluation, count: int | None) -> list[tuple[str, list[li
     lists = [
         ("What may be wrong with the worst", cause_rows(evaluation)),
         ("Nuclei missing or added", nuclei_rows(evaluation, count)),
-        ("Samples to mind", page._of_samples(evaluation)),
+        ("Samples to mind", page.of_samples(evaluation)),
     ]
     return [(heading, rows) for heading, rows in lists if len(rows) > 1]
 
@@ -152,7 +152,7 @@ def _heading(evaluation: Evaluation) -> str:
 
 def _notice(evaluation: Evaluation) -> tuple[str, list[str]]:
     """Return what was measured, and what to mind."""
-    said, minds = page._notice(evaluation)
+    said, minds = page.measured(evaluation)
     return said, [*nuclei_said(evaluation), *minds, *([PROPOSED] if evaluation.causes else [])]
 
 
@@ -194,7 +194,7 @@ def _write_pages(evaluation: Evaluation, extremes: Sequence[Extreme], path: Path
 def _tables(evaluation: Evaluation) -> list[Block]:
     blocks = []
     for name, content in evaluation.tables().items():
-        rows = page._rows(content)
+        rows = page.rows_of(content)
         block = table(name.capitalize(), rows, [60.0, *[24.0] * (len(rows[0]) - 1)])
         below_it = [paragraph(COUNTED, WIDTH_MM, 6, colour=MUTED)] if name == "nuclei" else []
         blocks.append(below(block, *below_it))
