@@ -36,7 +36,7 @@ types:
 	$(BIN)/mypy
 
 core:
-	$(BIN)/python -m pytest -m "not gui" -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gui" -q -n 2 --dist worksteal
 
 gui:
 	$(BIN)/python -m pytest -m gui -q tests/gui tests/test_house.py

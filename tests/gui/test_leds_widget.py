@@ -295,13 +295,18 @@ def test_work_is_stopped_by_button_by_another_layer_and_with_the_widget(viewer, 
     widget.composites.stop_button.click()
     widget.checks.button.click()
     widget.composites.ask("dark field")
+    at_removal = slow.count
     viewer.layers.remove(layer)
     assert widget.is_empty
     assert not widget.composites.running
-    qtbot.wait(100)
-    read = slow.count
-    qtbot.wait(150)
-    assert slow.count == read
+
+    def at_rest():  # what is being read comes to its end
+        read = slow.count
+        qtbot.wait(300)
+        return slow.count == read
+
+    qtbot.waitUntil(at_rest, timeout=10_000)
+    assert slow.count < at_removal + len(PANEL)
     assert len(viewer.layers) == 0
 
 
