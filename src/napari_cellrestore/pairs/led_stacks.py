@@ -71,10 +71,8 @@ class LedPairs(ImagePairs):
         return Crop(given, target)
 
 
-def led_fields(
-    matched: Mapping[Path, Path], room: Room, subset: str | None
-) -> tuple[dict[Path, Field], LedTable, list[str]]:
-    """Return the field of each LED stack, the LEDs that they have in common, and notes on what is left out.
+def led_fields(matched: Mapping[Path, Path], room: Room, subset: str | None) -> tuple[dict[Path, Field], LedTable]:
+    """Return the field of each LED stack, and the LEDs that they have in common.
 
     Parameters
     ----------
@@ -105,7 +103,7 @@ def led_fields(
         fields[path] = Field.of(path.name, given, target)
     if leds is None:
         raise ValueError("no LED stacks: give a folder of them")
-    return fields, leds, []
+    return fields, leds
 
 
 def _chosen(path: Path, stack: ImageStack, subset: str | None) -> LedTable:

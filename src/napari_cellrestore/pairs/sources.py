@@ -194,13 +194,13 @@ def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
     matched, notes = match_folders(source.input, str(source.target))
     split = split_by_image(list(matched), every=source.every, slide=source.slide)
     targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
-    fields, leds, said = led_fields(matched, wanted.room, wanted.recipe.leds)
+    fields, leds = led_fields(matched, wanted.room, wanted.recipe.leds)
     pairs = LedPairs(
         *([fields[path] for path in part] for part in split.sets),
         leds=leds,
         turn=wanted.recipe.augmentation is None or wanted.recipe.augmentation.quarter_turns,
         intensity_range=wanted.recipe.intensity_range,
-        notes=[*notes, *said],
+        notes=notes,
     )
     return _Found(pairs, {name: split}, [split, targets], pairs.notes, _targets(fields))
 
