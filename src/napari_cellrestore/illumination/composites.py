@@ -160,9 +160,14 @@ def lit_table(stack: ImageStack) -> LedTable:
     return stack.leds
 
 
+def single_leds(leds: LedTable, wanted: npt.NDArray[np.bool_]) -> Rows:
+    """Return the rows, of those wanted, of one LED each, every LED once."""
+    return np.flatnonzero(wanted & (leds.kind != "brightfield") & (leds.exposure != "high"))
+
+
 def _rows(leds: LedTable, wanted: npt.NDArray[np.bool_], said: str) -> Rows:
     """Return the rows of single LEDs that are wanted, each LED once."""
-    rows = np.flatnonzero(wanted & (leds.kind != "brightfield") & (leds.exposure != "high"))
+    rows = single_leds(leds, wanted)
     if not len(rows):
         raise ValueError(
             f"no plane of a single LED {said}: the angles go from {leds.polar_deg.min():g} to {leds.polar_deg.max():g} deg"

@@ -13,6 +13,7 @@ import numpy as np
 from napari_cellrestore.gui.compare.maps import DIVERGING, about_zero, from_zero
 from napari_cellrestore.gui.watched import Stopped, WatchedPlanes
 from napari_cellrestore.illumination import brightfield, colour_by_angle, darkfield, differential_phase
+from napari_cellrestore.illumination.composites import single_leds
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.stack import ImageStack
 
@@ -51,8 +52,7 @@ COMPOSITES = {
 def rows_of(leds: LedTable, step: str, na: float) -> list[int]:
     """Return the planes that an image can be made of: single LEDs of one side of the aperture, each once."""
     inside = leds.brightfield(na)
-    wanted = inside if COMPOSITES[step].inside else ~inside
-    return np.flatnonzero(wanted & (leds.kind != "brightfield") & (leds.exposure != "high")).tolist()
+    return single_leds(leds, inside if COMPOSITES[step].inside else ~inside).tolist()
 
 
 def make_composite(
