@@ -79,7 +79,9 @@ def plain(recipe: Recipe, pairs: DefocusPairs, *, at_hand: bool) -> None:
 def made(recipe: Recipe, pairs: DefocusPairs, step: int) -> Batch:
     """Return the crops of a step."""
     rng = np.random.default_rng([recipe.seed, step])
-    return Batch.of([pairs.crop(rng, recipe.crop_px) for _ in range(recipe.batch)], pairs.intensity_range)
+    return Batch.of(
+        [pairs.crop(rng, recipe.crop_px) for _ in range(recipe.batch)], pairs.intensity_range, pairs.target_range
+    )
 
 
 def ours(recipe: Recipe, pairs: DefocusPairs, waiting: list[float]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from napari_cellrestore.augment import turned
-from napari_cellrestore.files import write_tiff
+from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.leds import LedTable, arm_leds
 from napari_cellrestore.leds.symmetry import permutation, turns
 from napari_cellrestore.model import load_model
@@ -132,6 +132,31 @@ def test_a_subset_of_planes_becomes_a_model_that_finds_them(folders, tmp_path):
     model = load_model(tmp_path / "tiny")
     assert plan_restoration(stack, model).planes == (1, 0)
     assert restore_stack(stack, model).axes == "YXS"
+
+
+def test_a_camera_of_twelve_bits_and_a_scanner_of_eight(folders, tmp_path):
+    lit, stained, leds = folders
+    for path in sorted(lit.iterdir()):
+        pixels = np.asarray(open_stack(path).data).astype(np.uint16) * 16
+        path.unlink()
+        write_tiff(path, ImageStack(pixels, "AYXS", leds=leds, pixel_um=0.3))
+    wanted = recipe(folders, intensity_range=(0, 4095))
+    images = training_images(wanted)
+    assert (images.pairs.intensity_range, images.pairs.target_range) == ((0, 4095), (0, 255))
+    assert images.pairs.target_dtype == "uint8"
+    preview = [event.preview for event in train(wanted, images.pairs, tmp_path / "run")][-1]
+    assert all(image.max() <= 300 for image in preview)  # all in the levels of the target
+    card = make_model(tmp_path / "run", tmp_path / "tiny", images, wanted).card
+    assert (card.input_range, card.output_range, card.output_dtype) == ((0, 4095), (0, 255), "uint8")
+    (_, crop), *_ = images.test()
+    before = crop.input[..., 3:6] * (255 / 4095)
+    assert card.held_out[0]["mse_input"][0] == pytest.approx(float(np.mean((before - crop.target) ** 2)), rel=1e-3)
+    result = restore_stack(open_stack(lit / "0.tif"), load_model(tmp_path / "tiny"))
+    assert (result.axes, result.data.dtype) == ("YXS", np.uint8)
+    (stained / "3.tif").unlink()
+    write_tiff(stained / "3.tif", ImageStack(np.zeros((40, 48, 3), np.uint16), "YXS"))
+    with pytest.raises(ValueError, match="has pixels of uint8, 3.tif has pixels of uint16: images must all be alike"):
+        training_images(wanted)
 
 
 def test_what_cannot_be_paired_is_said(folders, tmp_path):

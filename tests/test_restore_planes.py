@@ -109,6 +109,38 @@ def test_the_result_is_calibrated_and_laid_beside_the_brightfield(rng, two_leds)
     assert before(stack, plan).axes == plan.result_axes
 
 
+def test_a_stain_has_grey_levels_of_its_own(rng):
+    """A camera of 12 bits, a slide scanner of 8: the result is what the scanner would have recorded."""
+    card = {"in_planes": 2, "leds": ARRAY[[3, 4]].columns(), "input_range": (0, 4095)}
+    model = picking(0, 4, 5, in_channels=6, output_range=(0, 255), output_dtype="uint8", **card)
+    stack = lit(rng)
+    twelve_bit = ImageStack((stack.data * np.uint16(16)), "AYXS", leds=ARRAY, pixel_um=0.3)
+    plan = plan_restoration(twelve_bit, model, tile=16)
+    assert "0 to 4095 grey levels become the network's -1 to 1; the result is uint8, 0 to 255 for these" in str(plan)
+    result = restore_stack(twelve_bit, model, plan).data
+    planes = [twelve_bit.data[3, ..., 0], twelve_bit.data[4, ..., 1], twelve_bit.data[4, ..., 2]]
+    assert result.dtype == np.uint8
+    assert np.abs(np.stack(planes, axis=-1) * (255 / 4095) - result.compute()).max() <= 0.5 + 1e-3
+    beside = before(twelve_bit, plan)  # what it is compared with has the levels of the result
+    assert beside.data.dtype == np.uint8
+    np.testing.assert_array_equal(beside.data, np.rint(twelve_bit.data[4] * (255 / 4095)))
+    twin = picking(0, 4, 5, in_channels=6, name="twin", output_range=(0, 255), output_dtype="uint8", **card)
+    plan = plan_restoration(twelve_bit, [model, twin], way="members")
+    mean, spread = restore_stack_with_spread(twelve_bit, [model, twin], plan)
+    assert mean.data.dtype == np.uint8
+    assert spread.data.compute().max() == 0
+    # of floating point stays floating point, which can hold what is missing
+    gaps = twelve_bit.data.astype(np.float32)
+    gaps[3, 5, 6, 0] = np.nan
+    of_gaps = restore(ImageStack(gaps, "AYXS", leds=ARRAY), model).compute()
+    assert of_gaps.dtype == np.float32
+    assert np.isnan(of_gaps[5, 6]).any()
+    np.testing.assert_allclose(of_gaps[0, 0, 1], planes[1][0, 0] * (255 / 4095), rtol=1e-5)
+    alike = picking(0, 4, 5, in_channels=6, name="other", **card)
+    with pytest.raises(ValueError, match="models picking, other make images of other grey levels each"):
+        plan_restoration(twelve_bit, [model, alike], way="members")
+
+
 def test_planes_of_a_focus_stack_are_said(rng):
     two = picking(0, 1, 3, in_channels=6, in_planes=2)
     stack = ImageStack(rng.integers(0, 255, (4, 20, 30, 3)).astype(np.uint8), "ZYXS", z_um=[0, 1, 2, 3])

@@ -26,7 +26,7 @@ def batch(count=2, channels=3, paired=True, size=32, seed=0):
         Crop(*rng.uniform(0, 255, (2, size, size, channels)).astype(np.float32), level_um=0.3 * i, paired=paired)
         for i in range(count)
     ]
-    return Batch.of(crops, (0, 255))
+    return Batch.of(crops, (0, 255), (0, 255))
 
 
 def before_and_after(learner, scheme, step=0, rate=1.0, **options):

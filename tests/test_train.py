@@ -41,7 +41,8 @@ class Darker:
     """Random blocks, and the same darker: what a network can learn in a few steps."""
 
     in_channels = out_channels = 3
-    intensity_range = (0.0, 255.0)
+    intensity_range = target_range = (0.0, 255.0)
+    target_dtype = None
     pixel_um = 0.1
 
     def crop(self, rng, size):

@@ -43,6 +43,10 @@ class ModelCard(BaseModel):
     tolerance: float = Field(0.5, gt=0, description="Largest error in units of 1/255 of the range for a faster engine")
 
     input_range: tuple[float, float] = Field((0.0, 255.0), description="Grey levels that the network knows as -1 and 1")
+    output_range: tuple[float, float] | None = Field(
+        None, description="Grey levels of the result for -1 and 1, where they are not those of the input"
+    )
+    output_dtype: str | None = Field(None, description="Type of the result's pixels, where it is not that of the input")
     pixel_um: float | None = Field(None, description="Pixel size of the training images")
     defocus_um: tuple[float, float] | None = Field(None, description="Range of defocus it was trained on")
     levels_um: tuple[float, ...] = Field((), description="Distances from focus that its scores stand for")

@@ -94,6 +94,8 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
         tile_safe=tile_safe,
         halo_px=receptive_halo(network, pairs.in_channels, stride) if gives_image and tile_safe else 0,
         input_range=pairs.intensity_range,
+        output_range=pairs.target_range if pairs.target_dtype else None,
+        output_dtype=pairs.target_dtype,
         pixel_um=pairs.pixel_um,
         defocus_um=recipe.pairs.levels_um if simulated else None,
         levels_um=recipe.levels_um,
@@ -201,12 +203,15 @@ def _by_pair(model: Model, recipe: Recipe, images: TrainingImages, say: Say) -> 
 
 @torch.inference_mode()
 def _pair_scores(model: Model, crop: Crop) -> list[float]:
-    low, high = model.card.input_range
+    known = model.card.input_range
+    low, high = model.card.output_range or known
     colours = model.card.in_channels // model.card.in_planes
     first = colours * clearest(LedTable(**model.card.leds) if model.card.leds else None)
     before = crop.input[..., first : first + colours]  # of several planes one
     before = np.broadcast_to(before, crop.target.shape) if colours == 1 else before[..., : crop.target.shape[-1]]
-    after = np.clip(to_grey_levels(model.network(to_tensor([crop.input], (low, high))), (low, high)), low, high)
+    if model.card.output_range:
+        before = np.interp(before, known, (low, high))
+    after = np.clip(to_grey_levels(model.network(to_tensor([crop.input], known)), (low, high)), low, high)
     target, before, after = (image[..., 0] if image.shape[-1] == 1 else image for image in (crop.target, before, after))
     return [
         measure(target, image, data_range=high - low) for image in (before, after) for measure in _PAIR_METRICS.values()

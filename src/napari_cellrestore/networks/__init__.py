@@ -42,7 +42,7 @@ IMAGE_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "unet-efficientnet": EfficientNetUNet,
     "defocus-unet": DefocusUNet,
     "nafnet": NAFNet,
-    "nafnet-fast": partial(NAFNet, width=48, fold=4, blocks=(0, 3), up_blocks=(1,), kernel=5),
+    "nafnet-fast": partial(NAFNet, width=24, fold=2, blocks=(0, 1, 4), up_blocks=(0, 0), kernel=5),
     "resunet-fast": ResidualUNet,
 }
 

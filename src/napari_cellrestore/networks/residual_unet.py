@@ -75,12 +75,11 @@ class ResidualUNet(ImageNetwork):
         self.stride = fold * 2 ** (levels - 1)
         widths = [width * 2**level for level in range(levels)]
 
-        self.first = nn.Sequential(nn.PixelUnshuffle(fold), nn.Conv2d(in_channels * fold**2, width, 3, padding=1))
+        # Folding and a convolution of 3 x 3 squares in one.
+        self.first = nn.Conv2d(in_channels, width, 3 * fold, stride=fold, padding=fold)
         self.encoder = nn.ModuleList(self._level(w, n) for w, n in zip(widths, blocks, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
-        self.up = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(2 * w, 4 * w, 1, bias=False), nn.PixelShuffle(2)) for w in widths[:-1]
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2, bias=False) for w in widths[:-1])
         self.decoder = nn.ModuleList(self._level(w, n) for w, n in zip(widths, up_blocks, strict=False))
         self.last = nn.Sequential(nn.Conv2d(width, out_channels * fold**2, 3, padding=1), nn.PixelShuffle(fold))
         for parameter in self.last.parameters():

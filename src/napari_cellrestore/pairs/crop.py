@@ -42,7 +42,15 @@ class Pairs(Protocol):
 
     @property
     def intensity_range(self) -> tuple[float, float]:
-        """Grey levels that the network knows as -1 and 1."""
+        """Grey levels of inputs that the network knows as -1 and 1."""
+
+    @property
+    def target_range(self) -> tuple[float, float]:
+        """The same of targets."""
+
+    @property
+    def target_dtype(self) -> str | None:
+        """Type of the targets' pixels, where it is not that of the inputs."""
 
     @property
     def pixel_um(self) -> float | None:

@@ -71,11 +71,11 @@ def folder_fields(
     return registered(fields, align=align)
 
 
-def check_pair(given: Picture, target: Picture) -> None:
-    """Raise ValueError unless both images have one size and one type of pixels."""
+def check_pair(given: Picture, target: Picture, *, one_type: bool = True) -> None:
+    """Raise ValueError unless both images have one size and, if asked for, one type of pixels."""
     for what, ours, theirs in (
         ("px", given.shape[:2], target.shape[:2]),
-        ("pixels", given.dtype.name, target.dtype.name),
+        *([("pixels", given.dtype.name, target.dtype.name)] if one_type else []),
     ):
         if ours != theirs:
             said = [" x ".join(map(str, v)) if isinstance(v, tuple) else v for v in (ours, theirs)]

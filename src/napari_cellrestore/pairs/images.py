@@ -98,7 +98,8 @@ class ImagePairs:
         Random changes; none where left out.
     intensity_range : (float, float), optional
         Grey levels that the network knows as -1 and 1. Default: what 8 or 16 bits can hold; of floating point all but
-        0.1 % of the grey levels of the training images at either end, measured once and said in ``notes``.
+        0.1 % of the grey levels of the training images at either end, measured once and said in ``notes``. Targets of
+        another type than the inputs have a range of their own, found alike (``target_range``).
     notes : sequence of str
         What the user should know, in sentences; more are added.
 
@@ -107,6 +108,9 @@ class ImagePairs:
     ValueError
         Images that are not alike, fields of fewer planes than enter.
     """
+
+    #: Whether inputs and targets must have one type of pixels: what is alike can be compared and given back.
+    ONE_TYPE = True
 
     def __init__(
         self,
@@ -133,15 +137,24 @@ class ImagePairs:
         in_colours = _same("colours", [(p.name, p.shape[-1]) for field in fields for p in field.inputs], "inputs")
         self.out_channels: int = _same("colours", [(f.target.name, f.target.shape[-1]) for f in fields], "targets")
         self.in_channels: int = in_planes * in_colours
-        pictures = [picture for field in fields for picture in (*field.inputs, field.target)]
-        dtype = _same("pixels of", [(picture.name, picture.dtype.name) for picture in pictures], "images")
-        sizes = {picture.pixel_um for picture in pictures}
+        inputs, targets = [p for field in fields for p in field.inputs], [field.target for field in fields]
+        dtype, target_dtype = (_same_type(pictures, "images") for pictures in (inputs, targets))
+        self.target_dtype = None if dtype == target_dtype else target_dtype
+        if self.ONE_TYPE:
+            _same_type([inputs[0], targets[0]], "images")
+        sizes = {picture.pixel_um for picture in (*inputs, *targets)}
         self.pixel_um = sizes.pop() if len(sizes) == 1 else None
         self.notes = list(notes)
         if len(sizes) > 1:
             self.notes.append("the images state different pixel sizes, so none is known")
         self._limits = DETECTOR_RANGE.get(dtype)
-        self.intensity_range = _checked(intensity_range) or self._limits or self._measured_range()
+        given = _checked(intensity_range) or self._limits
+        if dtype == target_dtype:
+            self.intensity_range = self.target_range = given or self._measured_range()
+        else:
+            stained = [field.target for field in self._few()]
+            self.intensity_range = given or self._measured("inputs", _shown(self._few()))
+            self.target_range = DETECTOR_RANGE.get(target_dtype) or self._measured("targets", stained)
 
     def __len__(self) -> int:
         """Return the number of fields to train on."""
@@ -184,9 +197,8 @@ class ImagePairs:
                 yield field.name + (f" {level:+g} um" if level is not None else ""), field.whole(planes)
 
     def _measured_range(self) -> tuple[float, float]:
-        step = -(-len(self._train) // _MEASURED_IMAGES)
-        few = self._train[::step]
-        inputs = _usual_levels([field.inputs[i] for field in few for i in field.usual(1)])
+        few = self._few()
+        inputs = _usual_levels(_shown(few))
         targets = _usual_levels([field.target for field in few])
         spans = sorted((inputs[1] - inputs[0], targets[1] - targets[0]))
         if spans[1] > _OTHER_UNITS * spans[0]:
@@ -195,11 +207,22 @@ class ImagePairs:
                 "save both in the same units, or give intensity_range"
             )
         low, high = min(inputs[0], targets[0]), max(inputs[1], targets[1])
-        self.notes.append(
-            f"pixels are floating point: {low:.6g} to {high:.6g} became the range of grey levels, measured in {len(few)} "
-            f"training images ({OUTSIDE_PERCENT:g} % lie outside at either end)"
-        )
+        self._say_measured("pixels", low, high)
         return low, high
+
+    def _measured(self, which: str, pictures: Sequence[Picture]) -> tuple[float, float]:
+        low, high = _usual_levels(pictures)
+        self._say_measured(f"pixels of {which}", low, high)
+        return low, high
+
+    def _say_measured(self, what: str, low: float, high: float) -> None:
+        self.notes.append(
+            f"{what} are floating point: {low:.6g} to {high:.6g} became the range of grey levels, measured in "
+            f"{len(self._few())} training images ({OUTSIDE_PERCENT:g} % lie outside at either end)"
+        )
+
+    def _few(self) -> list[Field]:
+        return self._train[:: -(-len(self._train) // _MEASURED_IMAGES)]
 
 
 def read_mirrored(field: Field, planes: Sequence[int], spans: Sequence[tuple[int, int]]) -> tuple[Array, Array]:
@@ -246,6 +269,15 @@ def _usual_levels(pictures: Sequence[Picture]) -> tuple[float, float]:
 def _thinned(picture: Picture) -> Array:
     rows, columns, _ = picture.shape
     return picture.part(slice(None, None, max(1, rows // 128)), slice(None, None, max(1, columns // 128)))
+
+
+def _shown(fields: Sequence[Field]) -> list[Picture]:
+    return [field.inputs[i] for field in fields for i in field.usual(1)]
+
+
+def _same_type(pictures: Sequence[Picture], which: str) -> str:
+    name: str = _same("pixels of", [(picture.name, picture.dtype.name) for picture in pictures], which)
+    return name
 
 
 def _same(what: str, named: Sequence[tuple[str, Any]], which: str) -> Any:

@@ -40,6 +40,9 @@ class LedPairs(ImagePairs):
         As of :class:`ImagePairs`.
     """
 
+    #: A camera of 12 bits under the array, a slide scanner of 8 for the stain.
+    ONE_TYPE = False
+
     def __init__(
         self,
         train: Sequence[Field],
@@ -99,7 +102,7 @@ def led_fields(matched: Mapping[Path, Path], room: Room, subset: str | None) -> 
             raise ValueError(f"{path.name} has other LEDs, or in another order, than {next(iter(matched)).name}")
         given = Picture(path.name, stack.joined(ours.plane.tolist()), room, stack.pixel_um)
         target = open_picture(other, room)
-        check_pair(given, target)
+        check_pair(given, target, one_type=False)
         fields[path] = Field.of(path.name, given, target)
     if leds is None:
         raise ValueError("no LED stacks: give a folder of them")

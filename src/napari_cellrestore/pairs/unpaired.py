@@ -50,7 +50,8 @@ class UnpairedImages:
         self.in_channels, self.out_channels = ours.in_channels, theirs.out_channels
         self.pixel_um = ours.pixel_um if ours.pixel_um == theirs.pixel_um else None
         low, high = zip(ours.intensity_range, theirs.intensity_range, strict=True)
-        self.intensity_range = min(low), max(high)
+        self.intensity_range = self.target_range = min(low), max(high)
+        self.target_dtype: str | None = None
         self.notes = [*notes, *ours.notes, *theirs.notes]
 
     def __len__(self) -> int:
@@ -108,6 +109,8 @@ class MixedPairs:
             ("in_channels", "convert the images of one"),
             ("out_channels", "convert the images of one"),
             ("intensity_range", "save both in one type, or give intensity_range"),
+            ("target_range", "save the targets of both in one type"),
+            ("target_dtype", "save the targets of both in one type"),
         ):
             first = getattr(parts[0], what)
             for name, part in zip(names[1:], parts[1:], strict=True):
@@ -118,7 +121,8 @@ class MixedPairs:
         self._parts = list(parts)
         self._shares = np.asarray(shares, float) / sum(shares)
         self.in_channels, self.out_channels = parts[0].in_channels, parts[0].out_channels
-        self.intensity_range = parts[0].intensity_range
+        self.intensity_range, self.target_range = parts[0].intensity_range, parts[0].target_range
+        self.target_dtype = parts[0].target_dtype
         sizes = {part.pixel_um for part in parts}
         self.pixel_um = sizes.pop() if len(sizes) == 1 else None
 

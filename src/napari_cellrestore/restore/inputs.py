@@ -137,8 +137,10 @@ def before(stack: ImageStack, plan: Plan) -> ImageStack:
     """Return the image that a result is laid beside, with the axes and the shape of the result.
 
     The input itself where it has these. Of planes taken together one: all LEDs inside the aperture, else the most central one,
-    else the first. A grey image that became a coloured one is shown in grey colours.
+    else the first. A grey image that became a coloured one is shown in grey colours, one of other grey levels in those of
+    the result.
     """
+    stack = _in_levels_of_result(stack, plan)
     if plan.planes:
         stack = stack.select(stack.plane_axes, plan.planes[clearest(stack.leds and stack.leds[list(plan.planes)])])
     if stack.rgb and not plan.result_axes.endswith("S"):
@@ -146,6 +148,22 @@ def before(stack: ImageStack, plan: Plan) -> ImageStack:
     if not stack.rgb and plan.result_axes.endswith("S"):
         return stack.replace(data=da.stack([da.asarray(stack.data)] * 3, axis=-1), axes=stack.axes + "S")
     return stack
+
+
+def _in_levels_of_result(stack: ImageStack, plan: Plan) -> ImageStack:
+    """Return a stack whose grey levels and type are those of the result, so that the two can be compared."""
+    if (plan.result_dtype, plan.result_intensity) == (plan.dtype, plan.intensity):
+        return stack
+    dtype = np.dtype(plan.result_dtype)
+
+    def scaled(pixels: Array) -> Array:
+        (low, high), (to_low, to_high) = plan.intensity, plan.result_intensity
+        levels = (pixels.astype(np.float64) - low) * ((to_high - to_low) / (high - low)) + to_low
+        if dtype.kind in "iu":
+            levels = np.clip(np.rint(levels), np.iinfo(dtype).min, np.iinfo(dtype).max)
+        return levels.astype(dtype)
+
+    return stack.replace(data=da.asarray(stack.data).map_blocks(scaled, dtype=dtype))
 
 
 def clearest(leds: LedTable | None) -> int:

@@ -32,7 +32,7 @@ class Plan(BaseModel):
     """Everything decided before a restoration runs; printed, shown and saved with the result.
 
     The network gets ``2 (x - low) / (high - low) - 1`` of every grey level ``x``, one map for the whole image; its
-    output goes back through the inverse.
+    output goes back through the inverse, or to the grey levels of the images that it learned to make.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +47,8 @@ class Plan(BaseModel):
     out_channels: int = 3  # that it gives
     planes: tuple[int, ...] = ()  # that it takes together, in its order; none: one after another
     intensity: tuple[float, float]  # grey levels that the network knows as -1 and 1
+    result_dtype: str
+    result_intensity: tuple[float, float]  # grey levels of the result for the network's -1 and 1
     fill: float  # stands in for pixels that are not finite
     rows: tuple[int, ...]  # heights of the tiles
     columns: tuple[int, ...]  # widths of the tiles
@@ -82,6 +84,13 @@ class Plan(BaseModel):
         leading = "" if self.planes else "".join(letter for letter in self.axes if letter not in "YXS")
         return leading + ("YXS" if self.result_channels > 1 else "YX")
 
+    @property
+    def _result(self) -> str:
+        if (self.result_dtype, self.result_intensity) == (self.dtype, self.intensity):
+            return f"{self.dtype} again"
+        low, high = self.result_intensity
+        return f"{self.result_dtype}, {low:g} to {high:g} for these"
+
     def __str__(self) -> str:
         size = " x ".join(f"{letter} {n}" for letter, n in zip(self.axes, self.shape, strict=True))
         low, high = self.intensity
@@ -93,7 +102,7 @@ class Plan(BaseModel):
                 if self.planes
                 else []
             ),
-            f"intensity  {low:g} to {high:g} grey levels become the network's -1 to 1; the result is {self.dtype} again",
+            f"intensity  {low:g} to {high:g} grey levels become the network's -1 to 1; the result is {self._result}",
             f"tiles      {self.n_tiles} of at most {max(self.rows)} x {max(self.columns)} px, halo {self.halo_px} px, "
             f"aligned to {self.stride} px",
             *(
@@ -168,6 +177,7 @@ def plan_restoration(
     pixels = deciding_pixels(stack)
     few = thinned(pixels, stack)
     low, high, guessed = grey_range(stack, pixels, intensity or _known_range(stack, cards))
+    result_dtype, result_range = _result(stack, cards)
     engine, device, precision = choose("torch" if way == "dropout" and engine == "auto" else engine, device, precision)
     if way == "dropout" and engine != "torch":
         raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
@@ -188,6 +198,8 @@ def plan_restoration(
         out_channels=cards[0].out_channels,
         planes=chosen,
         intensity=(low, high),
+        result_dtype=result_dtype,
+        result_intensity=result_range or (low, high),
         fill=float(np.median(finite)) if finite.size else low,
         rows=rows,
         columns=columns,
@@ -227,6 +239,18 @@ def _known_range(stack: ImageStack, cards: Sequence[ModelCard]) -> tuple[float, 
         )
     (known,) = ranges
     return known if known != (0.0, 255.0) and stack.data.dtype != np.uint8 else None
+
+
+def _result(stack: ImageStack, cards: Sequence[ModelCard]) -> tuple[str, tuple[float, float] | None]:
+    """Return the type of the result, and its grey levels for -1 and 1 where they are not those of the image."""
+    made = {(card.output_dtype, card.output_range) for card in cards}
+    if len(made) > 1:
+        raise ValueError(
+            f"models {', '.join(card.name for card in cards)} make images of other grey levels each: restore with each by itself"
+        )
+    ((dtype, levels),) = made
+    # Of floating point stays floating point, which can hold what was missing.
+    return str(stack.data.dtype) if dtype is None or stack.data.dtype.kind == "f" else dtype, levels
 
 
 def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:

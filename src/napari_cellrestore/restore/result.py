@@ -26,8 +26,8 @@ def restore(image_or_stack: ImageLike, model: Models, plan: Plan | None = None) 
     """Return the restored image as a dask array that computes only what is asked for.
 
     Every plane is restored by itself, unless the model makes one image of several planes. The result has the axes of the
-    plan (``result_axes``) and dtype and units of the input; integer types are rounded and limited to their range as a
-    camera's are; pixels that are not finite stay NaN.
+    plan (``result_axes``) and dtype and units of the input, or of the images that the model learned to make; integer types
+    are rounded and limited to their range as a camera's are; pixels that are not finite stay NaN.
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ def _by_tiles(function: Any, stack: ImageStack, models: Sequence[Model], plan: P
         depth=(depth[y], depth[x]),
         counts=(len(plan.rows), len(plan.columns)),
         chunks=(*chunks[:-1], (plan.result_channels,)),
-        dtype=source.dtype,
-        meta=np.empty((0,) * source.ndim, source.dtype),
+        dtype=plan.result_dtype,
+        meta=np.empty((0,) * source.ndim, plan.result_dtype),
     )
 
 
@@ -99,6 +99,8 @@ def _estimates(plane: Array, passes: Passes, plan: Plan) -> Iterator[Array]:
     """
     low, high = plan.intensity
     gain = (high - low) / 2
+    made_low, made_high = plan.result_intensity
+    made_gain = (made_high - made_low) / 2
     alike = plane.shape[-1] == 1 < plan.channels
     known = (np.repeat(plane, plan.channels, -1) if alike else plane[..., : plan.channels]).astype(np.float32)
     if plane.dtype.kind == "f":
@@ -107,19 +109,20 @@ def _estimates(plane: Array, passes: Passes, plan: Plan) -> Iterator[Array]:
     known -= np.float32(low + gain)
     known /= np.float32(gain)
     for run in passes:
-        output = run(known) * np.float32(gain)
-        output += np.float32(low + gain)
+        output = run(known) * np.float32(made_gain)
+        output += np.float32(made_low + made_gain)
         yield output.mean(axis=-1, keepdims=True) if alike else output
 
 
 def _like(output: Array, plane: Array, plan: Plan) -> Array:
-    """Return grey levels in the type of a plane, its alpha beside them; what was missing is NaN."""
-    if plane.dtype.kind in "iu":
-        info = np.iinfo(plane.dtype)
-        output = output if plane.dtype.itemsize <= 2 else output.astype(np.float64)  # float32 cannot hold its limits
+    """Return grey levels in the type of the result, the alpha of a plane beside them; what was missing is NaN."""
+    dtype = np.dtype(plan.result_dtype)
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        output = output if dtype.itemsize <= 2 else output.astype(np.float64)  # float32 cannot hold its limits
         np.rint(output, out=output)
         np.clip(output, info.min, info.max, out=output)
-    result = output.astype(plane.dtype)
+    result = output.astype(dtype)
     if plan.colours == "rgb + alpha" and result.shape[-1] < plan.result_channels:
         result = np.concatenate([result, plane[..., 3:]], axis=-1)
     if plane.dtype.kind == "f":

@@ -22,12 +22,14 @@ class Batch:
     paired: Tensor
 
     @classmethod
-    def of(cls, crops: Sequence[Crop], intensity_range: tuple[float, float]) -> Batch:
-        """Return crops of equal size as a batch."""
+    def of(
+        cls, crops: Sequence[Crop], intensity_range: tuple[float, float], target_range: tuple[float, float]
+    ) -> Batch:
+        """Return crops of equal size as a batch; the ranges are grey levels of inputs and of targets."""
         inputs, targets, levels, paired = zip(*crops, strict=True)
         return cls(
             to_tensor(list(inputs), intensity_range),
-            to_tensor(list(targets), intensity_range),
+            to_tensor(list(targets), target_range),
             torch.tensor([np.nan if level is None else level for level in levels]),
             torch.tensor(paired),
         )

@@ -46,7 +46,7 @@ class Batches:
                 queue.append([self._pool.submit(self._crop, following, index) for index in range(self._recipe.batch)])
             crops = [crop.result() for crop in queue.pop(0)]
             self.waited += time.monotonic() - before
-            yield step, Batch.of(crops, self._pairs.intensity_range)
+            yield step, Batch.of(crops, self._pairs.intensity_range, self._pairs.target_range)
 
     def _crop(self, step: int, index: int) -> Crop:
         rng = np.random.default_rng([self._recipe.seed, step, index])

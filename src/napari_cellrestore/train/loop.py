@@ -96,7 +96,7 @@ def train(
     checkpoint.begin(recipe, resume=resume)  # not before the recipe has proved to be one
     learner = Learner(scheme, device)
     standing = checkpoint.load(learner) if resume else Standing()
-    validation = [Batch.of([crop], pairs.intensity_range).to(device) for crop in pairs.validation()]
+    validation = [Batch.of([crop], pairs.intensity_range, pairs.target_range).to(device) for crop in pairs.validation()]
     first, started = standing.step, time.monotonic()
 
     with (
@@ -112,7 +112,7 @@ def train(
             paused = checkpoint.asked_to_pause()
             checked = None
             if standing.step == recipe.steps or standing.step % recipe.checkpoint_every == 0 or paused:
-                checked, preview = _validate(scheme, learner.average, validation, pairs.intensity_range)
+                checked, preview = _validate(scheme, learner.average, validation, pairs.target_range)
                 learner.keep_if_best(standing.judge(checked, recipe))
                 log.write_validation(standing.step, checked)
                 write_sample(folder, standing.step, preview)
@@ -134,7 +134,7 @@ def train(
 
 @torch.no_grad()
 def _validate(
-    scheme: Scheme, generators: nn.ModuleDict, batches: list[Batch], intensity_range: tuple[float, float]
+    scheme: Scheme, generators: nn.ModuleDict, batches: list[Batch], target_range: tuple[float, float]
 ) -> tuple[float | None, Preview | None]:
     """Return the mean error on images of validation and what was made of the first of them."""
     if not batches:
@@ -142,5 +142,5 @@ def _validate(
     judged = [scheme.judged(generators, batch) for batch in batches]
     output = judged[0][1]
     images = (batches[0].input, output, batches[0].target)
-    preview = None if output is None else tuple(to_grey_levels(i, intensity_range) for i in images if i is not None)
+    preview = None if output is None else tuple(to_grey_levels(i, target_range) for i in images if i is not None)
     return float(np.mean([error for error, _ in judged])), preview  # type: ignore[return-value]

@@ -72,7 +72,7 @@ class LiveRestoration(QObject):
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="restore")
         self._y = self.stack.axes.index("Y")
         self._edges = [[0, *accumulate(sizes)] for sizes in (plan.rows, plan.columns)]
-        low = plan.intensity[0]
+        low = plan.result_intensity[0]
         self._dimmed = ((np.arange(256) - low) * self.DIMMED + low).clip(0, 255).astype(np.uint8)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -162,7 +162,7 @@ class LiveRestoration(QObject):
         if colours.dtype == np.uint8:
             colours[...] = self._dimmed[colours]  # a table is many times faster than arithmetic
         else:
-            low = np.float32(self.plan.intensity[0])
+            low = np.float32(self.plan.result_intensity[0])
             colours[...] = ((colours - low) * np.float32(self.DIMMED) + low).astype(colours.dtype)
 
     # --- what is computed -------------------------------------------------------------------------------

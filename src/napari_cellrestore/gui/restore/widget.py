@@ -291,9 +291,10 @@ def explain(plan: Plan, colour: str) -> str:
     """Return a plan for a person, as rich text: what to mind in ``colour`` first."""
     minds = [f"<p style='color:{colour}'><b>Mind:</b> {escape(text)}.</p>" for text in plan.warnings]
     low, high = plan.intensity
+    made = f"{plan.result_dtype} like the input" if plan.result_dtype == plan.dtype else plan.result_dtype
     tiles = "1 tile" if plan.n_tiles == 1 else f"{plan.n_tiles} tiles"
     does = (
-        f"Grey levels {low:g} to {high:g} are the range of the model; the result is {plan.dtype} like the input. "
+        f"Grey levels {low:g} to {high:g} are the range of the model; the result is {made}. "
         f"{tiles} of up to {max(plan.rows)} × {max(plan.columns)} px with a halo of {plan.halo_px} px, "
         f"by {plan.engine} on the {plan.device}, up to {plan.memory_bytes / 2**20:.0f} MiB each."
     )
