@@ -155,7 +155,7 @@ def test_a_camera_of_twelve_bits_and_a_scanner_of_eight(folders, tmp_path):
     assert (result.axes, result.data.dtype) == ("YXS", np.uint8)
     (stained / "3.tif").unlink()
     write_tiff(stained / "3.tif", ImageStack(np.zeros((40, 48, 3), np.uint16), "YXS"))
-    with pytest.raises(ValueError, match="has pixels of uint8, 3.tif has pixels of uint16: images must all be alike"):
+    with pytest.raises(ValueError, match=r"has pixels of uint8, 3\.tif has pixels of uint16: images must all be alike"):
         training_images(wanted)
 
 

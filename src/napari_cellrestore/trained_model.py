@@ -24,7 +24,7 @@ from napari_cellrestore.leds import LedTable
 from napari_cellrestore.metrics import mse, psnr, ssim
 from napari_cellrestore.model import Model, save_model
 from napari_cellrestore.networks import receptive_halo, stride_of
-from napari_cellrestore.pairs import Crop, Split, TrainingImages, read_smear
+from napari_cellrestore.pairs import Crop, Split, TrainingImages, images_known, read_smear
 from napari_cellrestore.pairs.sources import source_names
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.restore.inputs import clearest
@@ -88,15 +88,10 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
         options=recipe.options,
         in_channels=network.in_channels,
         out_channels=network.out_channels,
-        in_planes=getattr(pairs, "in_planes", recipe.in_planes),
-        leds=pairs.leds.columns() if hasattr(pairs, "leds") else None,
         stride=stride,
         tile_safe=tile_safe,
         halo_px=receptive_halo(network, pairs.in_channels, stride) if gives_image and tile_safe else 0,
-        input_range=pairs.intensity_range,
-        output_range=pairs.target_range if pairs.target_dtype else None,
-        output_dtype=pairs.target_dtype,
-        pixel_um=pairs.pixel_um,
+        **{"in_planes": recipe.in_planes, **images_known(pairs)},
         defocus_um=recipe.pairs.levels_um if simulated else None,
         levels_um=recipe.levels_um,
         colour_mean=tuple(mean.round(2)),

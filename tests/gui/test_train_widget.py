@@ -17,20 +17,26 @@ from scipy import ndimage
 from skimage.io import imsave
 
 from napari_cellrestore.card import ModelCard
+from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.train import widget as train_widget
 from napari_cellrestore.gui.train.layer_pairs import count_pairs, pair_folders
 from napari_cellrestore.gui.train.loss_history import LossHistory
 from napari_cellrestore.gui.train.loss_plot import log_ticks
 from napari_cellrestore.gui.train.needs import lacking
-from napari_cellrestore.gui.train.preview import part_in_view
+from napari_cellrestore.gui.train.preview import PreviewBox, part_in_view
 from napari_cellrestore.gui.train.run_folder import CHECKPOINT, runs_folder
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
 from napari_cellrestore.gui.train.setup_box import free_name
 from napari_cellrestore.gui.train.widget import GONE, NOTHING_KEPT, TrainWidget
 from napari_cellrestore.jobs import Job
+from napari_cellrestore.leds import LedTable
 from napari_cellrestore.model import list_models, save_model
 from napari_cellrestore.networks import create_network
+from napari_cellrestore.pairs import Field, Picture
+from napari_cellrestore.pairs.led_stacks import LedPairs
 from napari_cellrestore.recipe import RECIPES, Recipe
+from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.train import train
 
 pytestmark = pytest.mark.gui
 
@@ -442,6 +448,45 @@ def test_the_part_in_view_is_where_it_was(viewer):
     corner = np.array(shown.data_to_world((3, 4)))
     index = np.rint(layer.world_to_data((7, *corner))).astype(int)
     assert pixels[tuple(index)] == part.data[3, 4]
+
+
+def test_led_stacks_are_previewed_as_a_whole(viewer, qtbot, tmp_path):
+    """A model of several LEDs makes one image of them, whichever LED is shown."""
+    leds = LedTable(index=range(3), polar_deg=[0, 30, 30], azimuth_deg=[0, 0, 90])
+    pixels = np.random.default_rng(0).integers(0, 4095, (3, 48, 56)).astype(np.uint16)
+    field = Field.of(
+        "a", Picture("a", pixels.transpose(1, 2, 0)), Picture("b", (pixels[0, ..., None] // 16).astype(np.uint8))
+    )
+    pairs = LedPairs([field], [field], leds=leds, intensity_range=(0, 4095))
+    recipe = Recipe(
+        name="stained",
+        task="stain",
+        network="rrdb",
+        options={"width": 4, "blocks": 1, "growth": 2},
+        losses={"l1": 1},
+        steps=2,
+        batch=1,
+        crop_px=32,
+    )
+    list(train(recipe, pairs, tmp_path / "run"))
+    stack = ImageStack(pixels[[2, 0, 1]], "AYX", leds=leds[[2, 0, 1]], pixel_um=0.3)
+    ((data, options, _),) = layer_data(stack)
+    source = viewer.add_image(data, **options)
+    box = PreviewBox(viewer)
+    qtbot.addWidget(box)
+    viewer.dims.set_current_step(0, 2)
+    box.follow(tmp_path / "run")
+    with qtbot.waitSignal(box.shown, timeout=LONG_MS):
+        box.now_button.click()
+    shown = viewer.layers["Preview: step 2"]
+    assert (shown.data.shape, shown.data.dtype) == ((48, 56), np.uint8)
+    assert tuple(shown.contrast_limits) == (0, 255)
+    np.testing.assert_allclose(shown.scale, source.scale[1:])
+    viewer.layers.remove(source)
+    other = viewer.add_image(pixels[0])
+    box.now_button.click()
+    qtbot.waitUntil(lambda: "a single axis of planes" in box.words.text(), timeout=LONG_MS)
+    assert other in viewer.layers
 
 
 # --- losses ------------------------------------------------------------------------------------------------

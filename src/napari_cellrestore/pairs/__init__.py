@@ -4,7 +4,7 @@
 """
 
 from napari_cellrestore.pairs.arrays import ArrayPairs
-from napari_cellrestore.pairs.crop import Crop, Pairs
+from napari_cellrestore.pairs.crop import Crop, Pairs, images_known
 from napari_cellrestore.pairs.defocus import DefocusPairs, change_colours
 from napari_cellrestore.pairs.folders import match_folders
 from napari_cellrestore.pairs.images import Field, ImagePairs
@@ -19,6 +19,7 @@ __all__ = [
     "TrainingImages",
     "Pairs",
     "Crop",
+    "images_known",
     "DefocusPairs",
     "ImagePairs",
     "ArrayPairs",

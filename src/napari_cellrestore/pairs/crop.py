@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -61,3 +61,15 @@ class Pairs(Protocol):
 
     def validation(self) -> list[Crop]:
         """Return a few whole images that are in no crop, the middle of them where they are large."""
+
+
+def images_known(pairs: Pairs) -> dict[str, Any]:
+    """Return what a model must say of the images that it learned from, as fields of its card."""
+    known: dict[str, Any] = {
+        "input_range": pairs.intensity_range,
+        "output_range": pairs.target_range if pairs.target_dtype else None,
+        "output_dtype": pairs.target_dtype,
+        "pixel_um": pairs.pixel_um,
+    }
+    leds = getattr(pairs, "leds", None)
+    return known if leds is None else {**known, "in_planes": len(leds), "leds": leds.columns()}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,13 +23,14 @@ from napari_cellrestore.train.standing import Standing
 
 
 class Checkpoint:
-    """Where a run keeps its state.
+    """Where a run keeps its state, and what is to be known of its images (:func:`~napari_cellrestore.pairs.images_known`).
 
     ``checkpoint.safetensors`` holds networks, critics, optimisers, moving average, the best so far and the random state.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: dict[str, Any] | None = None) -> None:
         self._folder = folder
+        self._images = images or {}
         self._path = folder / "checkpoint.safetensors"
         self._pause = folder / "pause"
         self._saved: int | None = None
@@ -69,6 +71,7 @@ class Checkpoint:
         metadata = {
             "standing": json.dumps(asdict(standing)),
             "channels": json.dumps([network.in_channels, network.out_channels]),
+            "images": json.dumps(self._images),
         }
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, unfinished, metadata)
         _replace(unfinished, self._path)
@@ -136,6 +139,16 @@ def trained_network(
     network = create_network(recipe.network, *json.loads(metadata["channels"]), **recipe.options)
     network.load_state_dict(_part(state, prefix))
     return network.eval(), int(json.loads(metadata["standing"])["step"])
+
+
+def known_images(folder: str | Path) -> dict[str, Any]:
+    """Return what is known of the images of a run, as fields of a card; nothing where nothing was saved yet."""
+    path = Path(folder) / "checkpoint.safetensors"
+    if not path.is_file():
+        return {}
+    with safe_open(path, framework="numpy") as file:
+        known: dict[str, Any] = json.loads(file.metadata().get("images", "{}"))
+    return known
 
 
 def _replace(new: Path, old: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_cellrestore.pairs import Pairs
+from napari_cellrestore.pairs import Pairs, images_known
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.schemes import Batch, Scheme, create_scheme
 from napari_cellrestore.schemes.batch import to_grey_levels
@@ -89,7 +89,7 @@ def train(
     folder = Path(folder)
     recipe = recipe if steps is None else recipe.model_copy(update={"steps": steps})
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    checkpoint = Checkpoint(folder)
+    checkpoint = Checkpoint(folder, images_known(pairs))
 
     torch.manual_seed(recipe.seed)
     scheme = create_scheme(recipe, pairs.in_channels, pairs.out_channels).to(device)

@@ -23,7 +23,7 @@ from napari_cellrestore.model import Model
 from napari_cellrestore.networks import stride_of
 from napari_cellrestore.restore import plan_restoration, provenance, restore
 from napari_cellrestore.stack import ImageStack
-from napari_cellrestore.train import trained_network
+from napari_cellrestore.train import known_images, trained_network
 
 STEP = "preview of training"
 #: Longest side of the part that is restored.
@@ -81,7 +81,8 @@ class PreviewBox(QWidget):
         if self._run is None or source is None or self._working.running:
             return
         try:
-            part, place = part_in_view(self._viewer, source)
+            together = known_images(self._run).get("leds") is not None
+            part, place = part_in_view(self._viewer, source, all_planes=together)
         except (ValueError, TypeError) as error:
             self._say(str(error))
             return
@@ -115,11 +116,12 @@ class PreviewBox(QWidget):
         self.now_button.setEnabled(there_is and self._run is not None and not self._working.running)
 
 
-def part_in_view(viewer: ViewerModel, layer: Image) -> tuple[ImageStack, dict[str, Any]]:
-    """Return what is in view of the plane shown, at most :data:`SIDE_PX` a side, and where in the world it is."""
+def part_in_view(viewer: ViewerModel, layer: Image, *, all_planes: bool = False) -> tuple[ImageStack, dict[str, Any]]:
+    """Return what is in view of the plane shown, or of all, at most :data:`SIDE_PX` a side, and where in the world it is."""
     stack = stack_from_layer(layer)
-    for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
-        stack = stack.select(letter, index)
+    if not all_planes:
+        for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
+            stack = stack.select(letter, index)
     factor = np.asarray(layer.downsample_factors)[layer.data_level, -2:] if layer.multiscale else 1
     first, last = layer.corner_pixels[:, -2:] * factor
     lengths = full_resolution(layer).shape[layer.ndim - 2 : layer.ndim]
@@ -127,7 +129,7 @@ def part_in_view(viewer: ViewerModel, layer: Image) -> tuple[ImageStack, dict[st
     place = plane_place(layer)
     corner = np.asarray(place["scale"]) * [span.start for span in spans]
     place["translate"] = np.asarray(place["translate"]) + np.asarray(place["rotate"]) @ corner
-    return stack.replace(data=stack.data[tuple(spans)]), place
+    return stack.replace(data=stack.data[(slice(None),) * len(stack.plane_axes) + tuple(spans)]), place
 
 
 def _middle(first: float, last: float, length: int) -> slice:
@@ -158,18 +160,21 @@ def _previews(
         out_channels=network.out_channels,
         stride=stride_of(network),
         tile_safe=False,  # the part is small enough to run whole
+        **{"in_planes": recipe.in_planes, **known_images(run)},
     )
     model = Model(network, card, None)
     plan = plan_restoration(part, model)
     made = {**provenance(part, plan), "step": STEP}
+    rgb = plan.result_axes.endswith("S")
     options = {
         **place,
         "name": f"Preview: step {step:,}",
-        "rgb": part.rgb,
+        "rgb": rgb,
         "metadata": {"cellrestore": {"provenance": made}},
     }
-    if not part.rgb:
-        options |= {"contrast_limits": source.contrast_limits, "colormap": source.colormap}
+    if not rgb:
+        limits = source.contrast_limits if plan.result_dtype == plan.dtype else plan.result_intensity
+        options |= {"contrast_limits": limits, "colormap": source.colormap}
     yield step, np.asarray(restore(part, model, plan)), options
 
 
