@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cellrestore.leds import KINDS, SUBSETS, LedTable, arm_leds, choose, rectangular_leds
-from napari_cellrestore.leds.gaps import gaps
+from napari_cellrestore.leds.gaps import Gap, gaps
 from napari_cellrestore.leds.geometry import ORDERS
 from napari_cellrestore.leds.symmetry import permutation, turns
 from napari_cellrestore.spread import led_symmetries
@@ -505,8 +505,8 @@ def test_missing_leds_of_a_panel():
     leds = rectangular_leds(7, 7, 4, 90, offset_mm=(0, 0.35))
     assert gaps(leds) == []
     centre, corner = gaps(without(leds, 0, 48))
-    assert centre == "no LED at x 0, y 0.35 mm, where the panel should have one"
-    assert corner == "no LED at x 12, y -11.65 mm, where the panel should have one"
+    assert centre == Gap("no LED at x 0, y 0.35 mm, where the panel should have one", xy_mm=(0, 0.35))
+    assert str(corner) == "no LED at x 12, y -11.65 mm, where the panel should have one"
     round_panel = leds[np.hypot(leds.x_mm, leds.y_mm - 0.35) < 13]
     assert len(round_panel) < 49
     assert gaps(round_panel) == []
@@ -515,12 +515,12 @@ def test_missing_leds_of_a_panel():
 def test_missing_leds_and_exposures_of_arms():
     leds = arm_leds()
     assert gaps(leds) == []
-    assert gaps(without(leds, 20)) == [
-        "no LED at 17 deg from the axis, azimuth 144 deg, where the ring of 5 should have one"
-    ]
+    (lost,) = gaps(without(leds, 20))
+    assert str(lost) == "no LED at 17 deg from the axis, azimuth 144 deg, where the ring of 5 should have one"
+    np.testing.assert_allclose((lost.polar_deg, lost.azimuth_deg), (17, 144))
     lost = np.flatnonzero((leds.index == 20 + 3) & (leds.exposure == "high"))
     assert gaps(leds[np.delete(np.arange(74), lost)]) == [
-        "LED 23 has no plane of high exposure, others of the array have both"
+        Gap("LED 23 has no plane of high exposure, others of the array have both")
     ]
 
 

@@ -349,6 +349,50 @@ def test_composites_are_those_of_the_functions_with_place_and_origin(viewer, add
     assert viewer.layers.selection.active.name == "cells"
 
 
+@pytest.mark.parametrize("rgb", [False, True])
+def test_burnt_pixels_are_no_grey_levels(viewer, add, open_widget, qtbot, rng, rgb):
+    leds = arm_leds()
+    pixels = rng.integers(20, 200, (len(leds), 12, 14, *([3] if rgb else []))).astype(np.uint16)
+    inside = int(np.flatnonzero(leds.kind == "point")[2])
+    pixels[inside, 3, 4] = 4095
+    add(ImageStack(pixels, "AYXS" if rgb else "AYX", leds=leds, pixel_um=0.25), name="cells")
+    widget = open_widget()
+    assert widget.checks.saturation is None
+    widget.composites.ask("synthetic brightfield")
+    finish(qtbot, widget.composites)
+    layer = viewer.layers["cells synthetic brightfield"]
+    assert np.isfinite(layer.data).all()
+    widget.checks.level.setValue(4095)
+    widget.composites.ask("synthetic brightfield")
+    finish(qtbot, widget.composites)
+    made = layer.metadata["cellrestore"]["provenance"]
+    assert (made["saturation"], made["burnt_fraction"]) == (4095, pytest.approx(1 / 168))
+    assert "0.6 % of the pixels are burnt in a plane" in widget.status.text()
+    assert (layer.data[3, 4] == 4095).all() if rgb else np.isnan(layer.data[3, 4])
+    assert (np.asarray(layer.data[0]) < 200).all()
+
+
+def test_leds_that_are_missing_are_drawn(viewer, add, open_widget, rng):
+    leds = rectangular_leds(5, 5, pitch_mm=4, height_mm=60)
+    lost = leds[leds.index != 7]
+    pixels = rng.integers(20, 200, (24, 8, 9)).astype(np.uint8)
+    add(ImageStack(pixels, "AYX", leds=lost, pixel_um=0.25))
+    widget = open_widget()
+    place = leds[leds.index == 7]
+    assert widget.plan.missing == [(float(place.x_mm[0]), float(place.y_mm[0]))]
+    assert "missing" in widget.legend.text()
+    arms = arm_leds()
+    arms = arms[arms.index != 20]
+    add(ImageStack(pixels[[0] * len(arms)], "AYX", leds=arms, pixel_um=0.25), name="arms")
+    widget.stack_choice.setCurrentText("arms")
+    polar, azimuth = np.radians(17), np.radians(144)
+    near = [
+        np.hypot(x - np.sin(polar) * np.cos(azimuth), y - np.sin(polar) * np.sin(azimuth))
+        for x, y in widget.plan.missing
+    ]
+    assert min(near) < 1e-6
+
+
 def test_phase_follows_the_azimuth_and_stays_one_layer(viewer, add, open_widget, qtbot, rng):
     stack = led_stack(arm_leds(), rng)
     add(stack, name="cells")

@@ -151,8 +151,8 @@ def _exchanged_exposures(planes: MeasuredPlanes, usable: Mask) -> Iterator[Findi
 def by_likeness(planes: MeasuredPlanes, na: float, usable: Mask) -> Iterator[Finding]:
     """Yield dark-field planes that are more like the planes around another LED than like those around their own.
 
-    For each plane the mean correlation with the four planes around each LED is taken. The worst one is set aside and the
-    others are looked at again without it, until none is worse than :data:`UNLIKE`.
+    For each plane the mean correlation with the four planes around each LED is taken, but for those of its neighbours. The
+    worst one is set aside and the others are looked at again without it, until none is worse than :data:`UNLIKE`.
     """
     leds = planes.leds
     for rows in groups(leds, usable & ~leds.brightfield(na) & ~at_edge(leds, na)):
@@ -161,8 +161,12 @@ def by_likeness(planes: MeasuredPlanes, na: float, usable: Mask) -> Iterator[Fin
         kept = np.ones(len(rows), bool)
         while kept.sum() >= ENOUGH_TO_TELL_ORDER:
             part = np.flatnonzero(kept)
-            score = _scores(alike[np.ix_(part, part)], neighbours(leds, rows[part]))
-            loss = score.max(axis=1) - np.diag(score)
+            near = neighbours(leds, rows[part])
+            score = _scores(alike[np.ix_(part, part)], near)
+            own = np.diag(score).copy()
+            # A plane beside a shifted one looks more like those on its other side: that is no other place.
+            np.put_along_axis(score, near, -np.inf, axis=1)
+            loss = score.max(axis=1) - own
             worst = int(loss.argmax())
             if loss[worst] <= max(UNLIKE, UNLIKE_BY_CHANCE * planes.chance):
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,31 @@ PLACE = 0.2
 Floats = npt.NDArray[np.float64]
 
 
-def gaps(leds: LedTable) -> list[str]:
-    """Return a sentence for each LED that is missing, as far as the array is regular enough to tell.
+@dataclass(frozen=True)
+class Gap:
+    """An LED or an exposure that is missing.
+
+    Parameters
+    ----------
+    sentence : str
+        What is missing, for the user.
+    xy_mm : (float, float), optional
+        Where on a flat panel the LED should be.
+    polar_deg, azimuth_deg : float, optional
+        In which direction of a ring it should be.
+    """
+
+    sentence: str
+    xy_mm: tuple[float, float] | None = None
+    polar_deg: float | None = None
+    azimuth_deg: float | None = None
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def gaps(leds: LedTable) -> list[Gap]:
+    """Return the LEDs that are missing, as far as the array is regular enough to tell.
 
     On a panel, whose places are whole multiples of one distance, an LED is missing where the panel has LEDs on all four
     sides, or one at one of the three places opposite; round panels may leave out their corners. Else, an LED is missing
@@ -29,8 +53,8 @@ def gaps(leds: LedTable) -> list[str]:
     --------
     >>> from napari_cellrestore.leds import rectangular_leds
     >>> leds = rectangular_leds(3, 3, pitch_mm=4, height_mm=90)
-    >>> gaps(leds), gaps(leds[leds.index != 2])
-    ([], ['no LED at x 4, y 4 mm, where the panel should have one'])
+    >>> gaps(leds), *map(str, gaps(leds[leds.index != 2]))
+    ([], 'no LED at x 4, y 4 mm, where the panel should have one')
     """
     single = leds[np.flatnonzero(leds.kind != "brightfield")]
     if not len(single):
@@ -64,14 +88,15 @@ def _pitch(positions_mm: Floats) -> float:
     return float(apart.min()) if len(apart) else 0.0
 
 
-def _panel_gaps(leds: LedTable, places: npt.NDArray[np.int64], first: Floats, pitch: Floats) -> Iterator[str]:
+def _panel_gaps(leds: LedTable, places: npt.NDArray[np.int64], first: Floats, pitch: Floats) -> Iterator[Gap]:
     lit = np.zeros(places.max(0) + 1, bool)
     lit[tuple(places.T)] = True
     opposite = lit[::-1] | lit[:, ::-1] | lit[::-1, ::-1]
     enclosed = np.all([_beyond(lit, axis) & _beyond(lit[::-1, ::-1], axis)[::-1, ::-1] for axis in (0, 1)], axis=0)
     for place in np.argwhere((opposite | enclosed) & ~lit):
         x_mm, y_mm = np.round(first + place * pitch, 3) + 0.0  # no -0.0
-        yield f"no LED at x {x_mm:g}, y {y_mm:g} mm, where the panel should have one"
+        said = f"no LED at x {x_mm:g}, y {y_mm:g} mm, where the panel should have one"
+        yield Gap(said, xy_mm=(float(x_mm), float(y_mm)))
 
 
 def _beyond(lit: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.bool_]:
@@ -79,7 +104,7 @@ def _beyond(lit: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.bool_]:
     return np.asarray(np.logical_or.accumulate(lit, axis=axis))
 
 
-def _ring_gaps(leds: LedTable) -> Iterator[str]:
+def _ring_gaps(leds: LedTable) -> Iterator[Gap]:
     order = np.argsort(leds.polar_deg, kind="stable")
     rings = np.split(order, np.flatnonzero(np.diff(leds.polar_deg[order]) > RING_DEG) + 1)
     for ring in rings:
@@ -97,15 +122,16 @@ def _ring_gaps(leds: LedTable) -> Iterator[str]:
         for start, missing in zip(azimuths, n.astype(int) - 1, strict=True):
             for i in range(missing):
                 azimuth = (start + (i + 1) * step) % 360
-                yield (
+                said = (
                     f"no LED at {polar:.3g} deg from the axis, azimuth {azimuth:.4g} deg, where the ring of "
                     f"{n.sum():g} should have one"
                 )
+                yield Gap(said, polar_deg=float(polar), azimuth_deg=float(azimuth))
 
 
-def _exposure_gaps(leds: LedTable) -> Iterator[str]:
+def _exposure_gaps(leds: LedTable) -> Iterator[Gap]:
     taken = {index: set(leds.exposure[leds.index == index].tolist()) for index in np.unique(leds.index).tolist()}
     pairs = {"low", "high"} & set(leds.exposure.tolist())
     for index, exposures in taken.items():
         if exposures & pairs and (lacks := pairs - exposures):
-            yield f"LED {index} has no plane of {min(lacks)} exposure, others of the array have both"
+            yield Gap(f"LED {index} has no plane of {min(lacks)} exposure, others of the array have both")

@@ -65,10 +65,13 @@ class ChecksBox(QWidget):
 
     def _build(self) -> None:
         self.button = QPushButton("Check planes")
-        self.saturation = QDoubleSpinBox(decimals=6, maximum=1e9, specialValueText="not known")
-        self.saturation.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-        self.saturation.setToolTip("Grey level from which a pixel is burnt; without it saturation is not checked")
-        self.saturation.textFromValue = _plain
+        self.level = QDoubleSpinBox(decimals=6, maximum=1e9, specialValueText="not known")
+        self.level.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        self.level.setToolTip(
+            "Grey level from which a pixel is burnt; without it saturation is not checked, and composites count such "
+            "pixels as they are"
+        )
+        self.level.textFromValue = _plain
         self.progress = QProgressBar(textVisible=False, maximumHeight=4)
         self.said = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
         self.said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -77,10 +80,17 @@ class ChecksBox(QWidget):
         row = QHBoxLayout(self.level_row)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(QLabel("Burnt from"))
-        row.addWidget(self.saturation, 1)
+        row.addWidget(self.level, 1)
         layout = QVBoxLayout(self)
         for part in (self.level_row, self.button, self.progress, self.said, self.list):
             layout.addWidget(part)
+
+    @property
+    def saturation(self) -> float | None:
+        """Grey level from which pixels are burnt, None where it is not known."""
+        if self._stack is None or self._stack.data.dtype == np.uint8:
+            return 255
+        return self.level.value() or None
 
     @property
     def running(self) -> bool:
@@ -103,8 +113,7 @@ class ChecksBox(QWidget):
         if self._stack is not None and self._na is not None:
             self.failed.emit("")
             self.planes = WatchedPlanes(self._stack.data, passes=1)
-            level = self.saturation.value() if self.level_row.isVisibleTo(self) else 0
-            self._work.start(check_planes, self.planes, self._stack, self._na, level or None)
+            self._work.start(check_planes, self.planes, self._stack, self._na, self.saturation)
             self._clock.start()
             self._show()
 

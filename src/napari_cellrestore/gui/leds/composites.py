@@ -23,13 +23,18 @@ WHITE_PERCENT = 99.5
 
 @dataclass(frozen=True)
 class Composite:
-    """A kind of image: its button, ``function(stack, na, azimuth_deg)``, and of which side of the aperture it is."""
+    """A kind of image: its button, ``function(stack, azimuth_deg, na, *, saturation)``, and of which side of the aperture."""
 
     step: str
     label: str
-    function: Callable[[ImageStack, float, float], Any]
+    function: Callable[..., Any]
     inside: bool
     help: str
+
+
+def _from_all_sides(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that takes an azimuth too, which is of no matter to it."""
+    return lambda stack, _azimuth_deg, na, **known: function(stack, na, **known)
 
 
 PHASE = "differential phase"
@@ -37,13 +42,13 @@ PHASE = "differential phase"
 COMPOSITES = {
     kind.step: kind
     for kind in (
-        Composite("synthetic brightfield", "Brightfield", lambda stack, na, _: brightfield(stack, na), True,
+        Composite("synthetic brightfield", "Brightfield", _from_all_sides(brightfield), True,
                   "Mean of the planes whose light enters the objective, as if all these LEDs shone at once"),
-        Composite("dark field", "Dark field", lambda stack, na, _: darkfield(stack, na), False,
+        Composite("dark field", "Dark field", _from_all_sides(darkfield), False,
                   "Mean of the planes whose light misses the objective: scattered light alone"),
-        Composite(PHASE, "Phase contrast", lambda stack, na, azimuth: differential_phase(stack, azimuth, na), True,
+        Composite(PHASE, "Phase contrast", differential_phase, True,
                   "Differential phase contrast: light from one side against light from the other, by brightfield planes"),
-        Composite("colour by angle", "Colour by angle", lambda stack, na, _: colour_by_angle(stack, na), False,
+        Composite("colour by angle", "Colour by angle", _from_all_sides(colour_by_angle), False,
                   "Dark field in the colour of where the light came from: red from the right, cyan from the left"),
     )
 }  # fmt: skip
@@ -56,13 +61,20 @@ def rows_of(leds: LedTable, step: str, na: float) -> list[int]:
 
 
 def make_composite(
-    stop: Event, planes: WatchedPlanes, stack: ImageStack, step: str, na: float, azimuth_deg: float
+    stop: Event,
+    planes: WatchedPlanes,
+    stack: ImageStack,
+    step: str,
+    na: float,
+    azimuth_deg: float,
+    saturation: float | None = None,
 ) -> Iterator[ImageStack]:
     """Yield an image, what it is of in its provenance. Each of its planes is read once.
 
     Of colour stacks brightfield comes back in their type of pixels. What is far darker than a plane, or has colours of
     its own, is divided by the grey level that is shown as white, since napari shows colours as they are. Differential
-    phase is that of green.
+    phase is that of green. Pixels that are burnt in a plane are NaN; in colours, which have no place for that, they are
+    as bright as can be.
     """
     planes.stop = stop
     assert stack.leds is not None
@@ -77,10 +89,15 @@ def make_composite(
             lazy = lazy.replace(data=lazy.data[..., 1], axes="AYX")
             made["colour"] = "green"
     try:
-        pixels = np.asarray(COMPOSITES[step].function(lazy, na, azimuth_deg).compute(scheduler="synchronous"))
+        lazy_pixels = COMPOSITES[step].function(lazy, azimuth_deg, na, saturation=saturation)
+        pixels = np.asarray(lazy_pixels.compute(scheduler="synchronous"))
     except Stopped:
         return
-    pixels, changed = _as_colours(pixels, step, stack.data.dtype) if pixels.ndim == 3 else (pixels, {})
+    if saturation is not None:
+        made["saturation"] = saturation
+        if step != PHASE:  # which is not known in the dark either
+            made["burnt_fraction"] = float(np.isnan(pixels).mean())
+    pixels, changed = _as_colours(pixels, step, stack.data.dtype, saturation) if pixels.ndim == 3 else (pixels, {})
     axes = "YX" if pixels.ndim == 2 else "YXS"
     yield stack.replace(data=pixels, axes=axes, leds=None, notes=(), provenance={**made, **changed})
 
@@ -90,13 +107,17 @@ def _read_once(planes: WatchedPlanes) -> da.Array:
     return da.from_array(planes, chunks=chunks, name=False, meta=np.empty((0,) * planes.ndim, planes.dtype))
 
 
-def _as_colours(pixels: np.ndarray, step: str, dtype: np.dtype[Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def _as_colours(
+    pixels: np.ndarray, step: str, dtype: np.dtype[Any], saturation: float | None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Return colours as napari shows them, and what was done to them."""
     if COMPOSITES[step].inside:
+        pixels = pixels if saturation is None else np.where(np.isnan(pixels), np.float32(saturation), pixels)
         return (np.rint(pixels).astype(dtype), {"rounded": str(dtype)}) if dtype.kind in "ui" else (pixels, {})
     bright = pixels[np.isfinite(pixels)]
     white = float(np.percentile(bright, WHITE_PERCENT)) if bright.size else 0.0
-    return (pixels / white, {"divided_by": white}) if white > 0 else (pixels, {})
+    shown = np.where(np.isnan(pixels), np.float32(white or 1), pixels)
+    return (shown / white, {"divided_by": white}) if white > 0 else (shown, {})
 
 
 def look_of(image: ImageStack) -> dict[str, Any]:
@@ -122,4 +143,8 @@ def composite_said(image: ImageStack) -> str:
         said += f" along {made['azimuth_deg']:g}°" + (", green" if "colour" in made else "")
     if "divided_by" in made:
         said += f"; white is grey level {made['divided_by']:.3g}"
+    if burnt := made.get("burnt_fraction"):
+        said += f"; {100 * burnt:.2g} % of the pixels are burnt in a plane" + (
+            " and white" if image.rgb else ", so unknown"
+        )
     return said + "."

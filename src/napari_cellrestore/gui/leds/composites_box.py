@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QSpinBox, QWidget
 
@@ -15,7 +17,13 @@ PAUSE_MS = 150
 
 
 class CompositesBox(QWidget):
-    """The buttons, and the work behind them; what is asked for meanwhile is made one after the other."""
+    """The buttons, and the work behind them; what is asked for meanwhile is made one after the other.
+
+    Parameters
+    ----------
+    saturation : callable
+        Says the grey level from which pixels are burnt, None where it is not known.
+    """
 
     #: An image was made, what it is in its provenance.
     made = Signal(object)
@@ -24,8 +32,9 @@ class CompositesBox(QWidget):
     #: The user turned the azimuth.
     turned = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, saturation: Callable[[], float | None] = lambda: None) -> None:
         super().__init__()
+        self._saturation = saturation
         self._stack: ImageStack | None = None
         self._na: float | None = None
         self._step = ""
@@ -95,7 +104,8 @@ class CompositesBox(QWidget):
         self.failed.emit("")
         self._step = step
         self.planes = WatchedPlanes(self._stack.data, passes=1)
-        self._work.start(make_composite, self.planes, self._stack, step, self._na, float(self.azimuth.value()))
+        azimuth_deg, level = float(self.azimuth.value()), self._saturation()
+        self._work.start(make_composite, self.planes, self._stack, step, self._na, azimuth_deg, level)
         self._clock.start()
         self._show()
 

@@ -16,6 +16,7 @@ from napari_cellrestore.gui.leds.words import ringed
 from napari_cellrestore.gui.plot import PALETTE, ThemedPlot, faint
 from napari_cellrestore.gui.theme import warning_colour
 from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds.gaps import gaps
 
 #: Colours of what shone.
 KIND_COLOURS = {"point": PALETTE[0], "darkfield": PALETTE[1], "brightfield": PALETTE[2]}
@@ -48,6 +49,8 @@ class PlanDrawing(ThemedPlot):
         self.shown_row: int | None = None
         self._selected: frozenset[int] = frozenset()
         self._marks: Mapping[int, str] = {}
+        #: Where LEDs are missing.
+        self.missing: list[tuple[float, float]] = []
         self._azimuth_deg: float | None = None
         self.setAccessibleName("Plan of the LED array")
         box = self.getPlotItem().getViewBox()
@@ -69,6 +72,8 @@ class PlanDrawing(ThemedPlot):
         kinds = [] if leds is None else (leds if na is None else leds.with_kinds(na)).kind.tolist()
         self.leds, self._na = leds, na
         self.plan = None if leds is None else plan_of(leds, kinds)
+        missing = [] if leds is None or self.plan is None else map(self.plan.place_of, gaps(leds))
+        self.missing = [place for place in missing if place is not None]
         self._fit()
         self._restyle()
 
@@ -127,6 +132,7 @@ class PlanDrawing(ThemedPlot):
         self._draw_aperture(text)
         self._draw_rings(text)
         self._draw_spots(background)
+        self._draw_missing()
         self._draw_marks(background)
         self._marker = pg.ScatterPlotItem(pxMode=False, antialias=True)
         self.brush_line = pg.PlotCurveItem(pen=pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
@@ -189,6 +195,11 @@ class PlanDrawing(ThemedPlot):
         self.addItem(
             self._scatter([spot.xy for spot in spots], sizes, pen=pg.mkPen(background, width=0.5), brush=brushes)
         )
+
+    def _draw_missing(self) -> None:
+        if self.missing:
+            pen = pg.mkPen(mark_colour(self._viewer), width=1.5, style=Qt.PenStyle.DotLine)
+            self.addItem(self._scatter(self.missing, [SPOT] * len(self.missing), pen=pen, brush=None))
 
     def _draw_marks(self, background: str) -> None:
         assert self.plan is not None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds.gaps import Gap
 
 #: Radii that fall by no more than this part of the largest still rise with the angle.
 UNEVEN = 0.02
@@ -55,6 +56,13 @@ class Plan:
     def spot_of(self, row: int) -> int:
         """Return the number of the spot of a row of the table."""
         return next(number for number, spot in enumerate(self.spots) if row in spot.rows)
+
+    def place_of(self, gap: Gap) -> tuple[float, float] | None:
+        """Return where a missing LED should be; None where this plan has no place for it."""
+        if self.in_mm or gap.polar_deg is None or gap.azimuth_deg is None:
+            return gap.xy_mm if self.in_mm else None
+        sine, azimuth = np.sin(np.radians(gap.polar_deg)), np.radians(gap.azimuth_deg)
+        return float(sine * np.cos(azimuth)), float(sine * np.sin(azimuth))
 
     def aperture_radius(self, na: float) -> float | None:
         """Return how far from the axis LEDs are whose light just enters the objective; None where all light does."""

@@ -55,7 +55,9 @@ def selection_said(leds: LedTable, rows: Collection[int]) -> str:
     return said + (", with brightfield" if not single.all() else "")
 
 
-def legend_said(leds: LedTable, kinds: Sequence[str], colours: Mapping[str, str], na: float | None) -> str:
+def legend_said(
+    leds: LedTable, kinds: Sequence[str], colours: Mapping[str, str], na: float | None, *, missing: bool = False
+) -> str:
     """Return the legend of a plan as rich text."""
     said = [
         f"<span style='color:{colours[kind]}'>●</span>&nbsp;{_kind_said(kind, kinds, na).replace(' ', '&nbsp;')}"
@@ -66,6 +68,8 @@ def legend_said(leds: LedTable, kinds: Sequence[str], colours: Mapping[str, str]
     said += [sign.replace(" ", "&nbsp;") for name, sign in RINGS.items() if name in exposures]
     if na is not None and na < 1:
         said.append("◯&nbsp;NA")
+    if missing:
+        said.append("◌&nbsp;missing")
     return " &nbsp; ".join(said)
 
 
