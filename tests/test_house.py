@@ -24,7 +24,7 @@ NAME = "napari_cellrestore"
 FLOORS = (
     "stack objective leds recipe card",
     "files focus register illumination segment prepare rescan metrics psf beads kernels isotropy recover simulate stain "
-    "filters nuclei",
+    "filters nuclei scan_lines artefacts",
     "networks losses optimiser augment pairs schemes train model deconvolve kernel_model",
     "tiling engine sample spread passes domain restore trust evaluate held_out trained_model report jobs",
     "cli gui",

@@ -65,13 +65,12 @@ class ChecksBox(QWidget):
 
     def _build(self) -> None:
         self.button = QPushButton("Check planes")
-        self.level = QDoubleSpinBox(decimals=6, maximum=1e9, specialValueText="not known")
+        self.level = GreyLevel(decimals=6, maximum=1e9, specialValueText="not known")
         self.level.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.level.setToolTip(
             "Grey level from which a pixel is burnt; without it saturation is not checked, and composites count such "
             "pixels as they are"
         )
-        self.level.textFromValue = _plain
         self.progress = QProgressBar(textVisible=False, maximumHeight=4)
         self.said = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
         self.said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -162,6 +161,14 @@ class ChecksBox(QWidget):
         self.progress.setVisible(self.running)
 
 
+class GreyLevel(QDoubleSpinBox):
+    """A number without zeros that say nothing."""
+
+    def textFromValue(self, value: float) -> str:
+        """Return the number as it is shown."""
+        return f"{value:g}"
+
+
 class FindingList(QListWidget):
     """Findings, one a row, with their signs."""
 
@@ -233,8 +240,3 @@ def check_planes(
         yield check_leds(stack.replace(data=watched), na=na, saturation=saturation)
     except Stopped:
         return
-
-
-def _plain(value: float) -> str:
-    """Return a number without zeros that say nothing."""
-    return f"{value:g}"
