@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,15 @@ def make_set(folder: Path, first_seed: int, fields: int) -> None:
         write_tiff(folder / "lit" / stained.name, stack, overwrite=True)
         write_tiff(stained, ImageStack(target, "YXS", pixel_um=PIXEL_UM))  # last: it says that the field is there
         print(f"field {seed}", flush=True)
+
+
+def copy_half(whole: Path, half: Path) -> None:
+    """Copy every second field, but for those that are there."""
+    for path in sorted((whole / "stained").iterdir())[::2]:
+        for kind in ("lit", "stained"):
+            (half / kind).mkdir(parents=True, exist_ok=True)
+            if not (half / kind / path.name).exists():
+                copyfile(whole / kind / path.name, half / kind / path.name)
 
 
 # --- variants -----------------------------------------------------------------------------------------------------------
@@ -219,7 +229,7 @@ def main() -> None:
     started = time.monotonic()
     if not options.page_only:
         make_set(options.runs / "set", 0, FIELDS)
-        make_set(options.runs / "half", 0, FIELDS // 2)
+        copy_half(options.runs / "set", options.runs / "half")
         make_set(options.runs / "test", 10_000, TEST_FIELDS)
     for name in [] if options.page_only else options.variants:
         if time.monotonic() - started < 60 * options.minutes:

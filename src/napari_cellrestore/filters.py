@@ -2,7 +2,7 @@
 
 Every filter is ``f(image, **options) -> image``: (Y, X) or (Y, X, C) in, float32 of the same shape out, each colour on
 its own. Grey levels keep their units and nothing is clipped, so a result can leave the range of the input's type.
-Beyond the border the image is mirrored; a constant image stays what it is.
+Beyond the border the image is mirrored; a constant image stays what it is. Filters take whole images, not tiles.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 from skimage import restoration
+
+from napari_cellrestore.scan_lines import estimate_line_offset, undo_shear
 
 Array = np.ndarray
 Psf = Array | Sequence[Array]
@@ -57,6 +59,38 @@ def unsharp(image: npt.ArrayLike, *, sigma_px: float = 2.0, amount: float = 1.0)
     return _each_colour(
         image, lambda grey: grey + np.float32(amount) * (grey - ndimage.gaussian_filter(grey, sigma_px))
     )
+
+
+# --- a defect of the scan ------------------------------------------------------------------------------------
+
+
+def undo_scan_shear(image: npt.ArrayLike, *, offset_px: float | None = None) -> Array:
+    """Put back every second line of a bidirectional scan, see :mod:`napari_cellrestore.scan_lines`.
+
+    Without an offset it is measured: once, on the whole image and all colours, which were scanned together. Where no shear is
+    found, or it cannot be told (noise alone, no contrast, fewer than 32 lines), the image stays as it is. Of tiles each would
+    get an offset of its own, and one that begins on an odd row the wrong sign: measure on the whole, and give that.
+
+    Parameters
+    ----------
+    image : (Y, X) or (Y, X, C) array
+        Lines along x.
+    offset_px : float, optional
+        How far the second, the fourth, ... line lies to the right.
+
+    Examples
+    --------
+    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(100, 50, (96, 128)), 1.5)
+    >>> sheared = scene.copy()
+    >>> sheared[1::2] = np.roll(scene[1::2], 2, axis=1)
+    >>> bool(np.abs(undo_scan_shear(sheared) - scene)[:, 4:-4].max() < 0.5 < np.abs(sheared - scene)[:, 4:-4].max() / 50)
+    True
+    """
+    values = _each_colour(image, lambda grey: grey)
+    if offset_px is None:
+        colours = [values] if values.ndim == 2 else list(np.moveaxis(values, -1, 0))
+        offset_px = estimate_line_offset(colours).to_undo_px
+    return undo_shear(values, offset_px)
 
 
 # --- a known blur, and its deconvolution ---------------------------------------------------------------------
@@ -209,6 +243,13 @@ FILTERS = {
         Filter("mean", "Mean", mean, False, "Less noise, less detail; faster than Gaussian."),
         Filter("median", "Median", median, False, "Removes single bright and dark pixels, keeps edges."),
         Filter("unsharp", "Unsharp mask", unsharp, False, "Raises detail, and noise with it."),
+        Filter(
+            "undo_scan_shear",
+            "Undo scan shear",
+            undo_scan_shear,
+            False,
+            "Puts back every second line of a bidirectional scan; an image without shear stays as it is.",
+        ),
         Filter("wiener", "Wiener", wiener, True, "Undoes a known blur; fast. Can ring at edges and go below zero."),
         Filter(
             "richardson_lucy",

@@ -295,8 +295,8 @@ def test_work_is_stopped_by_button_by_another_layer_and_with_the_widget(viewer, 
     widget.composites.stop_button.click()
     widget.checks.button.click()
     widget.composites.ask("dark field")
-    at_removal = slow.count
-    viewer.layers.remove(layer)
+    viewer.layers.remove(layer)  # read on meanwhile: the widget learns of it when napari is ready
+    removed = slow.count
     assert widget.is_empty
     assert not widget.composites.running
 
@@ -306,7 +306,7 @@ def test_work_is_stopped_by_button_by_another_layer_and_with_the_widget(viewer, 
         return slow.count == read
 
     qtbot.waitUntil(at_rest, timeout=10_000)
-    assert slow.count < at_removal + len(PANEL)
+    assert slow.count <= removed + 2  # one in each thread
     assert len(viewer.layers) == 0
 
 

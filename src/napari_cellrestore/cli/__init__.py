@@ -26,6 +26,7 @@ COMMANDS = {
     "pairs": "make pairs for training from two scans of one slide",
     "train": "train a model by a recipe",
     "evaluate": "measure models on many focus stacks, and compare them",
+    "robustness": "measure what models make of images with the defects of an instrument",
     "models": "list models and show their cards",
     "report": "write a report of a restoration",
 }

@@ -1,7 +1,7 @@
 """What a microscope would have recorded of a known object: focus stacks, LED stacks, blood cells unstained and stained.
 
-Also the defects that an instrument adds. Defocus is incoherent image formation, LED stacks are coherent, one direction of light at a time (science of
-:mod:`napari_cellrestore.psf`). Grey levels keep their units.
+Also the defects that an instrument adds. Defocus is incoherent image formation, LED stacks are coherent, one direction of
+light at a time (science of :mod:`napari_cellrestore.psf`). Grey levels keep their units.
 """
 
 from napari_cellrestore.simulate.blood import BloodCell, BloodPhantom, blood_phantom
