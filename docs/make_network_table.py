@@ -41,7 +41,6 @@ SOURCES = {
     "defocus-unet": "Werth & Matlock 2018, 3.3",
     "nafnet": "Chen et al. 2022",
     "nafnet-fast": "the same, smaller",
-    "resunet-fast": "ours, after Lim et al. 2017",
     "patch-discriminator": "Isola et al. 2017; three of the sources",
     "pan-discriminator": "Olofsson & Wagnström 2019, 4.2",
     "vgg-discriminator": "Wulff 2022, 3.2.2",

@@ -59,7 +59,6 @@ def test_networks_of_joensson_and_sjoestrand_have_their_parameters():
         ("vae", 3, 2_969_891),
         ("nafnet", 3, 2_425_635),
         ("nafnet-fast", 3, 313_236),
-        ("resunet-fast", 3, 659_904),
         ("patch-discriminator", 6, 2_769_601),
     ],
 )
@@ -90,7 +89,7 @@ def test_fewer_filters_and_blocks_are_the_source_s_fast_network():
 # --- restoration ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["nafnet", "nafnet-fast", "resunet-fast"])
+@pytest.mark.parametrize("name", ["nafnet", "nafnet-fast"])
 def test_an_untrained_modern_network_changes_little(name):
     torch.manual_seed(0)
     image = torch.rand(1, 3, 64, 64) * 2 - 1
@@ -101,7 +100,7 @@ def test_an_untrained_modern_network_changes_little(name):
 
 def test_the_mean_of_two_inputs_is_corrected():
     """The global skip of two sets of channels: with a correction of zero, their mean comes out."""
-    network = create_network("resunet-fast", 6, 3, width=8)
+    network = create_network("nafnet-fast", 6, 3, width=8)
     for parameter in network.last.parameters():
         torch.nn.init.zeros_(parameter)
     image = torch.rand(1, 6, 16, 16)

@@ -20,7 +20,6 @@ from napari_cellrestore.networks.nafnet import NAFNet
 from napari_cellrestore.networks.pan import PAN, PANDiscriminator
 from napari_cellrestore.networks.patch_discriminator import PatchDiscriminator
 from napari_cellrestore.networks.pix2pix import Pix2Pix
-from napari_cellrestore.networks.residual_unet import ResidualUNet
 from napari_cellrestore.networks.rrdb import RRDB
 from napari_cellrestore.networks.transfer_unet import TransferUNet
 from napari_cellrestore.networks.unet_efficientnet import EfficientNetUNet
@@ -43,7 +42,6 @@ IMAGE_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "defocus-unet": DefocusUNet,
     "nafnet": NAFNet,
     "nafnet-fast": partial(NAFNet, width=24, fold=2, blocks=(0, 1, 4), up_blocks=(0, 0), kernel=5),
-    "resunet-fast": ResidualUNet,
 }
 
 #: Architectures that give scores of an image: discriminators, and the classifier of focus.

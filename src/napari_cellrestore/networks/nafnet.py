@@ -8,26 +8,37 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, layer_norm
 
-from napari_cellrestore.networks.layers import one_of, whole
-from napari_cellrestore.networks.residual_unet import ResidualUNet
+from napari_cellrestore.networks.layers import ImageNetwork, check_faint, check_skip, one_of, whole
 
 
-class NAFNet(ResidualUNet):
+class NAFNet(ImageNetwork):
     """NAFNet (Chen, Chu, Zhang & Sun 2022, "Simple baselines for image restoration").
 
     A U-Net whose blocks have no activation function but a *simple gate*: half of the channels multiplied by the other
     half. A block normalises over the channels of each pixel, widens (1x1), looks around (depthwise), gates, weighs
     the channels (attention) and projects back; then it normalises, widens, gates and projects once more. Both parts
     are added to the input. The source multiplies them by factors that begin at zero; here the projections begin at zero,
-    which can express the same.
+    which can express the same. On the way back features of equal size are added. The network computes a correction, which
+    is added to the input; its last convolution begins at a tenth of its usual size, so that an untrained network changes
+    little.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Colours in and out. One channel is added to all outputs, of several sets of channels the mean.
-    width, fold, blocks, up_blocks, global_skip, faint
-        As in :class:`~napari_cellrestore.networks.residual_unet.ResidualUNet`. In the source ``fold`` is 1, ``width`` 32
-        and ``blocks`` (1, 1, 1, 28, 1); the default here is smaller.
+    width : int
+        Channels of the first level (32 in the source); twice as many in each further one.
+    fold : int
+        The first convolution takes every ``fold``-th pixel of each row and column, so that all levels are smaller and the
+        network faster; 1 in the source.
+    blocks : sequence of int
+        Blocks of each level on the way down ((1, 1, 1, 28, 1) in the source); the last level is the bottom.
+    up_blocks : sequence of int, optional
+        Blocks of each level on the way up, one fewer, in the order of ``blocks``; as many as on the way down by default.
+    global_skip : bool
+        Without it the output is the network's alone.
+    faint : float
+        With a skip: corrections of fewer grey levels, of 255, fade, so that what is in focus stays as it was recorded.
     kernel : int
         Side of the depthwise convolution, odd (3 in the source).
     attention : {"none", "window", "global"}
@@ -38,6 +49,8 @@ class NAFNet(ResidualUNet):
         Odd number of pixels, of the level.
     norm : {"layer", "none"}
         Normalisation over channels, which sees one pixel only.
+
+    The stride is ``fold * 2 ** (len(blocks) - 1)``.
 
     Examples
     --------
@@ -68,31 +81,65 @@ class NAFNet(ResidualUNet):
         for name, side in (("kernel", kernel), ("window", window)):
             if whole(name, side) % 2 == 0:
                 raise ValueError(f"{name} is {side}: give an odd number of pixels")
-        self._options: dict[str, Any] = {"kernel": kernel, "attention": attention, "window": window, "norm": norm}
-        super().__init__(
-            in_channels,
-            out_channels,
-            width=width,
-            fold=fold,
-            blocks=blocks,
-            up_blocks=up_blocks,
-            global_skip=global_skip,
-            faint=faint,
-        )
+        super().__init__(in_channels, out_channels)
+        whole("width", width)
+        whole("fold", fold)
+        levels = len(blocks)
+        up_blocks = tuple(blocks[:-1] if up_blocks is None else up_blocks)
+        if not blocks or len(up_blocks) != levels - 1:
+            raise ValueError(
+                f"blocks is {tuple(blocks)} and up_blocks {up_blocks}: give a number for each level, in up_blocks one fewer"
+            )
+        for count in (*blocks, *up_blocks):
+            whole("a number of blocks", count, 0)
+        if global_skip:
+            check_skip(in_channels, out_channels)
+        self.global_skip, self.faint = global_skip, check_faint(faint, global_skip)
+        self.stride = fold * 2 ** (levels - 1)
+        widths = [width * 2**level for level in range(levels)]
+
+        # Squares of pixels become channels and are convolved 3 x 3, in one; the last convolution and PixelShuffle undo it.
+        self.first = nn.Conv2d(in_channels, width, 3 * fold, stride=fold, padding=fold)
+
+        def level(channels: int, count: int) -> nn.Sequential:
+            options: dict[str, Any] = {
+                "kernel": kernel,
+                "attention": attention,
+                "window": window,
+                "normed": norm == "layer",
+            }
+            return nn.Sequential(*(NAFBlock(channels, **options) for _ in range(count)))
+
+        self.encoder = nn.ModuleList(level(w, n) for w, n in zip(widths, blocks, strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2, bias=False) for w in widths[:-1])
+        self.decoder = nn.ModuleList(level(w, n) for w, n in zip(widths, up_blocks, strict=False))
+        self.last = nn.Sequential(nn.Conv2d(width, out_channels * fold**2, 3, padding=1), nn.PixelShuffle(fold))
+        for parameter in self.last.parameters():
+            parameter.data.mul_(0.1)
         self.tile_safe = attention != "global"
 
-    def block(self, width: int) -> nn.Module:
-        """Return one block of this architecture."""
-        return NAFBlock(width, **self._options)
+    def transform(self, image: Tensor) -> Tensor:
+        """Map an image whose sizes are multiples of the stride."""
+        features = self.first(image)
+        skips = []
+        for level, down in zip(self.encoder, self.down, strict=False):
+            features = level(features)
+            skips.append(features)
+            features = down(features)
+        features = self.encoder[-1](features)
+        for level, up in reversed(list(zip(self.decoder, self.up, strict=True))):
+            features = level(up(features) + skips.pop())
+        correction: Tensor = self.last(features)
+        return self.add_input(correction, image) if self.global_skip else correction
 
 
 class NAFBlock(nn.Module):
     """One block of :class:`NAFNet`."""
 
-    def __init__(self, width: int, *, kernel: int, attention: str, window: int, norm: str) -> None:
+    def __init__(self, width: int, *, kernel: int, attention: str, window: int, normed: bool) -> None:
         super().__init__()
         wide = 2 * width
-        normed = norm == "layer"
         self.look = nn.Sequential(
             *([ChannelNorm(width)] if normed else []),
             nn.Conv2d(width, wide, 1),
