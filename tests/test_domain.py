@@ -8,9 +8,10 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from napari_cellrestore import domain as domain_module
+from napari_cellrestore import defocus_prediction as prediction_module
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.domain import NO_PREDICTION, judge_domain, predict_defocus_um, predicted_defocus_um
+from napari_cellrestore.defocus_prediction import NO_PREDICTION, predict_defocus_um, predicted_defocus_um
+from napari_cellrestore.domain import judge_domain
 from napari_cellrestore.model import Model
 from napari_cellrestore.stack import ImageStack
 
@@ -221,7 +222,7 @@ def test_what_cannot_be_predicted(image, changes, message):
 
 
 def test_of_a_stack_the_farthest_plane_counts(monkeypatch):
-    monkeypatch.setattr(domain_module, "defocus_model", distance_model)
+    monkeypatch.setattr(prediction_module, "defocus_model", distance_model)
     planes = np.stack([blurred_squares(width) for width in (2.0, 1.0, 3.0)]).astype(np.uint8)
     um, _ = predicted_defocus_um(ImageStack(planes, "ZYXS"), intensity=(0, 255))
     assert um == pytest.approx(3, abs=0.2)

@@ -52,7 +52,8 @@ def legend(asked: bool) -> str:
 
 def domain_of(stack: ImageStack, card: ModelCard, intensity: tuple[float, float] | None = None) -> Domain:
     """Return how far an image lies from what a model knows, its defocus predicted where a model can."""
-    from napari_cellrestore.domain import judge_domain, predicted_defocus_um
+    from napari_cellrestore.defocus_prediction import predicted_defocus_um
+    from napari_cellrestore.domain import judge_domain
 
     defocus = predicted_defocus_um(stack, intensity=intensity)
     return judge_domain(stack, card, predicted_defocus_um=defocus, intensity=intensity)

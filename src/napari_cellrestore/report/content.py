@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from napari_cellrestore.domain import Domain, judge_domain, predicted_defocus_um
+from napari_cellrestore.defocus_prediction import predicted_defocus_um
+from napari_cellrestore.domain import Domain, judge_domain
 from napari_cellrestore.focus import KERNEL_PX, FocusCurve, focus_curve
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, peak_level
 from napari_cellrestore.report.figures import Map, Picture, Region, Scale
