@@ -27,7 +27,7 @@ FLOORS = (
     "filters nuclei scan_lines artefacts",
     "networks losses optimiser augment pairs schemes train model deconvolve kernel_model "
     "stain_model",
-    "tiling engine sample spread passes domain defocus_prediction restore trust evaluate held_out trained_model report jobs",
+    "tiling rewriting engine sample spread passes domain defocus_prediction restore trust evaluate held_out trained_model report jobs",
     "cli gui",
 )
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.engine import Runner, available_engines, choose, fold_batch_norm, torch_run
+from napari_cellrestore.engine import Runner, available_engines, choose
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.networks import create_network
 from napari_cellrestore.restore import plan_restoration, restore, restore_stack
@@ -76,18 +76,6 @@ def test_engines_agree_with_plain_torch(engine):
         plain = MODEL.network(torch.from_numpy(padded.transpose(2, 0, 1)[None]).float())[0].permute(1, 2, 0).numpy()
     ours = restore(image, MODEL, plan_restoration(image, MODEL, engine=engine)).compute()
     np.testing.assert_allclose(ours, plain[:61, :100] * 127.5 + 127.5, atol=1e-2)
-
-
-def test_folding_batch_norms_changes_nothing():
-    torch.manual_seed(0)
-    network = create_network("pix2pix-fast")
-    with torch.no_grad():
-        network(torch.rand(4, 3, 64, 64))  # running statistics
-    network.eval()
-    image = np.random.default_rng(0).uniform(-1, 1, (32, 48, 3)).astype(np.float32)
-    folded = torch_run(network)(image)
-    np.testing.assert_allclose(folded, torch_run(network, fold=False)(image), atol=1e-5)
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in fold_batch_norm(network).modules())
 
 
 def test_planes_of_a_stack_are_restored_one_by_one():
