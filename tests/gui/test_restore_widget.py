@@ -325,6 +325,30 @@ def test_planes_that_become_one_image(viewer, widget, qtbot, tmp_path, monkeypat
 # --- several passes, and what the model knows ---------------------------------------------------------------------
 
 
+def test_there_and_back_is_offered_where_there_is_a_way_back(viewer, widget, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path))
+    options = {"filters": 4, "levels": 2}
+    for seed, name in enumerate(("look", "look-back")):
+        torch.manual_seed(seed)
+        card = ModelCard(name=name, task="transfer", network="cae", options=options, stride=4, tile_safe=False)
+        save_model(tmp_path / name, create_network("cae", 3, 3, **options), card)
+    add(viewer, ImageStack(smear((64, 80, 3)), "YXS", pixel_um=0.1, source="smear.tif"))
+    assert not widget.form.isRowVisible(widget.back_check)
+    widget.model_choice.refresh()
+    widget.model_choice.setCurrentText("look")
+    assert widget.form.isRowVisible(widget.back_check)
+    widget.back_check.setChecked(True)
+    widget.apply()
+    wait_for_tiles(qtbot, widget, 1)
+    said = viewer.layers["smear restored"].metadata["cellrestore"]["provenance"]
+    assert said["model"] == "look there and back"
+    widget.model_choice.setCurrentText("deblur-fast")  # which has none; what was ticked is kept for one that has
+    assert not widget.form.isRowVisible(widget.back_check)
+    widget.apply()
+    said = viewer.layers["smear restored"].metadata["cellrestore"]["provenance"]
+    assert said["model"] == "deblur-fast"
+
+
 def test_turned_has_a_second_layer_and_both_are_saved(viewer, widget, qtbot, tmp_path):
     stack = ImageStack(smear((3, 90, 120, 3)), "ZYXS", pixel_um=0.1, z_um=[0, 0.4, 0.8], source="smear.tif")
     source = add(viewer, stack)

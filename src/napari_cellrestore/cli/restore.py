@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "*_unsure says in grey levels how far they differ, where the model is unsure",
     )
     parser.add_argument(
+        "--and-back",
+        action="store_true",
+        help="of a model with a way back (NAME-back): there and back again; what does not come back was lost or made up",
+    )
+    parser.add_argument(
         "--planes",
         type=int,
         nargs="+",
@@ -70,10 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Restore each image to a file of its own, tile by tile."""
-    from napari_cellrestore.model import load_model
+    from napari_cellrestore.model import load_model, there_and_back
 
     paths = expand(options.paths)
     model = load_model(options.model)
+    if options.and_back:
+        model = there_and_back(model)
     targets = _targets(paths, options.out, model.card.name)
     return each(options, paths, lambda path: _restore_file(options, path, targets[path], model))
 

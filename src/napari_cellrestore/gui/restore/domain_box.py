@@ -10,7 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.domain import AS_TRAINED, OUTSIDE, UNKNOWN, Domain, judge_domain, predicted_defocus_um
+from napari_cellrestore.defocus_prediction import predicted_defocus_um
+from napari_cellrestore.domain import AS_TRAINED, OUTSIDE, UNKNOWN, Domain, judge_domain
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.restore import Plan
 from napari_cellrestore.stack import ImageStack

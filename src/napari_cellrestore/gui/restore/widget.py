@@ -38,7 +38,7 @@ from napari_cellrestore.gui.restore.live import LiveRestoration
 from napari_cellrestore.gui.restore.model_choice import ModelChoice
 from napari_cellrestore.gui.restore.result import result_layers
 from napari_cellrestore.gui.theme import warning_colour
-from napari_cellrestore.model import Model, load_model
+from napari_cellrestore.model import Model, load_model, there_and_back, way_back
 from napari_cellrestore.restore import Plan, plan_restoration, write_with_spread
 from napari_cellrestore.spread import WAYS
 from napari_cellrestore.stack import ImageStack
@@ -68,7 +68,8 @@ class RestoreWidget(Panel):
         self.model_choice.currentIndexChanged.connect(self._decide)
         for edit in (self.black_edit, self.white_edit, self.planes_edit):
             edit.editingFinished.connect(self._decide)
-        self.turned_check.toggled.connect(self._decide)
+        for check in (self.turned_check, self.back_check):
+            check.toggled.connect(self._decide)
         self.apply_button.clicked.connect(self.apply)
         self.save_button.clicked.connect(self._ask_and_save)
         self.closed.connect(self._stop)
@@ -98,6 +99,11 @@ class RestoreWidget(Panel):
             "The image is restored turned and mirrored, eight times in all (of LED stacks as often as the LEDs allow). The "
             "result is the mean; a second layer shows in grey levels how far they differ: where the model is unsure."
         )
+        self.back_check = QCheckBox("there and back again")
+        self.back_check.setToolTip(
+            "Apply the model and then the one of the way back, which was trained with it: the image should come out as it was. "
+            "What does not was lost or made up on the way; what does may still be wrong in between."
+        )
         self.planes_edit = QLineEdit(placeholderText="two numbers, such as 3, 5")
         self.planes_edit.setToolTip("The model makes one image of several planes: which, counted from 0, in its order")
         self.domain = DomainBox()
@@ -107,6 +113,7 @@ class RestoreWidget(Panel):
         form.addRow("Planes", self.planes_edit)
         form.addRow("Grey levels", levels)
         form.addRow("Turned", self.turned_check)
+        form.addRow("Cycle", self.back_check)
         buttons = QHBoxLayout()
         buttons.addWidget(self.apply_button)
         buttons.addWidget(self.save_button)
@@ -136,10 +143,14 @@ class RestoreWidget(Panel):
         self.show_content(layer is not None)
         self._decided = None
         self.form.setRowVisible(self.planes_edit, card is not None and card.in_planes > 1 and not card.leds)
+        has_back = card is not None and way_back(card) is not None
+        self.form.setRowVisible(self.back_check, has_back)
         if layer is not None and card is not None:
             self.about.setText(describe(card))
             try:
                 stack, model = stack_from_layer(layer), load_model(card.name)
+                if has_back and self.back_check.isChecked():
+                    model = there_and_back(model)
                 plan = plan_restoration(
                     stack,
                     model,
