@@ -25,9 +25,9 @@ FLOORS = (
     "stack objective leds recipe card",
     "files focus register illumination segment prepare rescan metrics psf beads kernels isotropy recover simulate stain "
     "filters nuclei scan_lines artefacts",
-    "networks losses optimiser augment pairs schemes train model deconvolve kernel_model "
-    "stain_model",
-    "tiling rewriting engine sample spread passes domain defocus_prediction restore trust evaluate held_out trained_model report jobs",
+    "networks losses optimiser augment pairs schemes train model deconvolve kernel_model stain_model",
+    "tiling rewriting engine sample spread passes domain defocus_prediction restore latent_walk trust evaluate held_out "
+    "trained_model report jobs",
     "cli gui",
 )
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}

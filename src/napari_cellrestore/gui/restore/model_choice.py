@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox
 
@@ -10,11 +12,23 @@ from napari_cellrestore.gui.models.news import NEWS
 from napari_cellrestore.model import list_models
 
 
-class ModelChoice(QComboBox):
-    """One model that makes images; the list is read anew when it is opened, as models are trained and saved meanwhile."""
+def makes_images(card: ModelCard) -> bool:
+    """Return whether a model makes images."""
+    return card.task != "distance"
 
-    def __init__(self) -> None:
+
+class ModelChoice(QComboBox):
+    """One model of a kind; the list is read anew when it is opened, as models are trained and saved meanwhile.
+
+    Parameters
+    ----------
+    wanted : callable
+        Says of a card whether its model is offered.
+    """
+
+    def __init__(self, wanted: Callable[[ModelCard], bool] = makes_images) -> None:
         super().__init__()
+        self._wanted = wanted
         self._cards: dict[str, ModelCard] = {}
         self.refresh()
         NEWS.changed.connect(self.refresh)
@@ -26,7 +40,7 @@ class ModelChoice(QComboBox):
 
     def refresh(self) -> None:
         """List the models anew; the one chosen stays chosen if it is still there."""
-        cards = {card.name: card for card in list_models() if card.task != "distance"}
+        cards = {card.name: card for card in list_models() if self._wanted(card)}
         if list(cards.values()) == list(self._cards.values()):
             return
         chosen, self._cards = self.currentText(), cards

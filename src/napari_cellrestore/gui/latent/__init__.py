@@ -1,0 +1,1 @@
+"""Latent walk widget."""
