@@ -22,6 +22,7 @@ COMMANDS = {
     "focus prepare": "make focus stacks ready for training: one z range, aligned, cut around the cell",
     "restore": "restore images with a model",
     "psf": "recover the point-spread function",
+    "stain": "fit the colours of one microscope to those of another, as a model",
     "compare": "measure an image against a reference",
     "pairs": "make pairs for training from two scans of one slide",
     "train": "train a model by a recipe",

@@ -27,7 +27,7 @@ from napari_cellrestore.model.archive import TEXT_BYTES, WEIGHTS_BYTES, Archive,
 from napari_cellrestore.model.folder import CARD, Model, build, check_fits, unfinished_beside, weights_of
 from napari_cellrestore.model.foreign import state_of
 from napari_cellrestore.model.words import facts, held_out
-from napari_cellrestore.networks import DECONVOLUTIONS, NETWORKS
+from napari_cellrestore.networks import COLOUR_MAPS, DECONVOLUTIONS, NETWORKS
 
 #: Names of the description in a package: since format 0.5, and before.
 DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
@@ -351,7 +351,7 @@ def _state_entry(archive: Archive) -> dict[str, Any]:
     if (architecture.get("import_from"), architecture.get("callable")) == (LIBRARY, CALLABLE) and CARD in archive.names:
         return entry
     kinds = ", ".join(map(str, weights)) or "no weights"
-    known = ", ".join(NETWORKS | DECONVOLUTIONS)
+    known = ", ".join(NETWORKS | DECONVOLUTIONS | COLOUR_MAPS)
     raise ValueError(
         f"{archive.path}: its network ({kinds}) is not one of this program ({known}), and comes as a program, which is not run "
         "here; run it in a program for bioimage.io models, such as the bioimageio.core command line"

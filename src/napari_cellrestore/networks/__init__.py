@@ -21,6 +21,7 @@ from napari_cellrestore.networks.pan import PAN, PANDiscriminator
 from napari_cellrestore.networks.patch_discriminator import PatchDiscriminator
 from napari_cellrestore.networks.pix2pix import Pix2Pix
 from napari_cellrestore.networks.rrdb import RRDB
+from napari_cellrestore.networks.stain_normalisation import StainNormalisation
 from napari_cellrestore.networks.transfer_unet import TransferUNet
 from napari_cellrestore.networks.unet_efficientnet import EfficientNetUNet
 from napari_cellrestore.networks.unet_wulff import WulffUNet
@@ -59,6 +60,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = IMAGE_NETWORKS | SCORES_NETWORKS
 #: Restorations with a known kernel, which learn nothing but run as networks do.
 DECONVOLUTIONS: dict[str, Callable[..., nn.Module]] = {"wiener": Wiener, "richardson-lucy": RichardsonLucy}
 
+#: Maps of colours that are fitted, not trained, and run as networks do.
+COLOUR_MAPS: dict[str, Callable[..., nn.Module]] = {"stain-normalisation": StainNormalisation}
+
 
 def create_network(name: str, in_channels: int = 3, out_channels: int | None = None, **options: Any) -> nn.Module:
     """Create an untrained network.
@@ -66,7 +70,7 @@ def create_network(name: str, in_channels: int = 3, out_channels: int | None = N
     Parameters
     ----------
     name : str
-        A key of :data:`NETWORKS` or of :data:`DECONVOLUTIONS`.
+        A key of :data:`NETWORKS`, :data:`DECONVOLUTIONS` or :data:`COLOUR_MAPS`.
     in_channels : int
         Channels of its input.
     out_channels : int, optional
@@ -79,7 +83,7 @@ def create_network(name: str, in_channels: int = 3, out_channels: int | None = N
     >>> sum(p.numel() for p in create_network("pix2pix-fast").parameters())
     395011
     """
-    known = NETWORKS | DECONVOLUTIONS
+    known = NETWORKS | DECONVOLUTIONS | COLOUR_MAPS
     if name not in known:
         raise ValueError(f"no network {name!r}; known are {', '.join(known)}")
     channels = {"in_channels": in_channels} | ({} if out_channels is None else {"out_channels": out_channels})
