@@ -1,0 +1,171 @@
+"""``cellrestore robustness``: what defects of the instrument do to images, and models and filters to those."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_cellrestore.cli import WRONG_INPUT
+from napari_cellrestore.cli._common import IMAGE_SUFFIXES, check_new, check_number, mind, naming, print_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = "Give images of the kind that a model is meant for, not those that it was trained on."
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="name of a model, or its folder")
+    parser.add_argument("--images", required=True, type=Path, metavar="FOLDER", help="good images, one a file")
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FOLDER",
+        help="what models should make of them, images of the same names; without it the good images themselves",
+    )
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        dest="filters",
+        metavar="NAME",
+        help="a classical filter beside the models, may be given again: median, undo_scan_shear, ...",
+    )
+    parser.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help="what is measured (mse msemg ssim psnr cv sharpness)"
+    )
+    parser.add_argument("--defects", nargs="+", metavar="NAME", help="only these defects: bidirectional_shear, ...")
+    parser.add_argument("--limit", type=check_number, metavar="COUNT", help="take only the first images")
+    parser.add_argument(
+        "--pixel-um", type=float, default=0.25, metavar="UM", help="size of a pixel, for the wrong immersion (0.25)"
+    )
+    parser.add_argument(
+        "--na",
+        type=float,
+        default=0.5,
+        metavar="NA",
+        help="aperture of the dry lens that gets the wrong immersion (0.5)",
+    )
+    parser.add_argument(
+        "--data-range", type=float, metavar="N", help="span of possible grey levels (of 8 and 16 bit unsigned: known)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of noise (0)")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write all numbers, and whether a method helps or harms"
+    )
+    parser.add_argument("--json", action="store_true", help="print the table as one line of JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a table for each metric; status 2 where an image had to be left out."""
+    from napari_cellrestore.evaluate import BON_METRICS, robustness
+
+    if options.csv:
+        check_new(options.csv)
+    methods, defects = _methods(options), _defects(options)
+    left_out: list[str] = []
+    table = robustness(
+        _images(options, left_out),
+        methods,
+        metrics=options.metrics or BON_METRICS,
+        defects=defects,
+        data_range=options.data_range,
+        seed=options.seed,
+    )
+    if options.csv:
+        options.csv.write_text(table.csv(), encoding="utf-8")
+    if options.json:
+        print_json({"images": options.images, "left_out": left_out, **table.as_dict()})
+    else:
+        print(table.markdown())
+    return 2 if left_out else 0
+
+
+def _methods(options: argparse.Namespace) -> dict[str, Callable[..., Any]]:
+    """Return models and filters by name."""
+    from napari_cellrestore.filters import FILTERS
+
+    plain = {name: one for name, one in FILTERS.items() if not one.needs_psf}
+    if unknown := [name for name in options.filters if name not in plain]:
+        raise ValueError(f"unknown filter {unknown[0]!r}: use {', '.join(plain)}")
+    methods: dict[str, Callable[..., Any]] = {name: plain[name] for name in options.filters}
+    if options.models:
+        from napari_cellrestore.model import load_model
+        from napari_cellrestore.restore import restore
+
+        models = [load_model(name) for name in options.models]
+        if several := [model.card.name for model in models if model.card.in_planes > 1]:
+            raise ValueError(
+                f"model {several[0]!r} makes one image of several planes: defects are given to single images"
+            )
+        names = [model.card.name for model in models]
+        if len({*names, *methods}) < len(names) + len(methods):
+            raise ValueError(
+                f"methods of one name: {', '.join([*names, *methods])}; rename one, results go by that name"
+            )
+        methods = {model.card.name: partial(restore, model=model) for model in models} | methods
+    if not methods:
+        raise ValueError("nothing to measure: name a model, or a filter (--filter median)")
+    return methods
+
+
+def _defects(options: argparse.Namespace) -> dict[str, Any]:
+    from napari_cellrestore.objective import Objective
+    from napari_cellrestore.psf import aliasing
+    from napari_cellrestore.simulate import instrument_defects
+
+    lens = Objective(na=options.na, wavelength_um=0.53)
+    if wrong := aliasing(options.pixel_um, lens):
+        raise ValueError(f"--pixel-um {options.pixel_um:g} --na {options.na:g}: {wrong}")
+    known = instrument_defects(options.pixel_um, lens)
+    if unknown := [name for name in options.defects or [] if name not in known]:
+        raise ValueError(f"unknown defect {unknown[0]!r}: use {', '.join(known)}")
+    return {name: known[name] for name in options.defects or known}
+
+
+def _images(options: argparse.Namespace, left_out: list[str]) -> Iterator[Any]:
+    """Yield the images, or pairs of image and truth, one after another; what cannot be read is said and left out."""
+    from tqdm import tqdm
+
+    for folder in (options.images, options.truth):
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{folder}: there is no such folder; give a folder of images")
+    paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[: options.limit]
+    if not paths:
+        raise ValueError(f"{options.images}: no images there; give a folder with {', '.join(IMAGE_SUFFIXES)}")
+    bar = tqdm(paths, unit="image", disable=options.json or None)
+    for path in bar:
+        try:
+            image = _read(path)
+            pair = image if options.truth is None else (image, _like(image, options.truth / path.name))
+        except WRONG_INPUT as error:
+            if options.debug:
+                raise
+            left_out.append(path.name)
+            bar.clear()
+            mind(f"left out, {naming(path, error)}")
+            continue
+        yield pair
+
+
+def _read(path: Path) -> np.ndarray:
+    """Return an image of one plane, without alpha."""
+    import numpy as np
+
+    from napari_cellrestore.files import open_stack
+
+    stack = open_stack(path)
+    if stack.n_planes != 1:
+        raise ValueError(f"it has {stack.n_planes} planes: give one image a file")
+    image = np.asarray(stack.data).reshape(stack.data.shape[len(stack.plane_axes) :])
+    return np.ascontiguousarray(image[..., :3]) if stack.rgb else image
+
+
+def _like(image: np.ndarray, path: Path) -> np.ndarray:
+    truth = _read(path)
+    if truth.shape != image.shape:
+        raise ValueError(f"the image has shape {image.shape}, its truth {truth.shape}: both must be of one size")
+    return truth

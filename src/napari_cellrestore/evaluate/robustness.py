@@ -1,0 +1,284 @@
+"""How methods stand the defects of an instrument: scores before and after, by defect and strength (Bon, 2.1.3).
+
+The source puts one misadjustment on the microscope and looks at what its networks make of it. Here each good image is given
+each of :data:`napari_cellrestore.simulate.DEFECTS`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_cellrestore.evaluate.certainty import mean_interval
+from napari_cellrestore.evaluate.tables import PSNR_CAP
+from napari_cellrestore.metrics import METRICS, DataRange, score
+from napari_cellrestore.simulate import DEFECTS, Defect
+
+Array = np.ndarray
+#: Takes an image and gives one of its size.
+Restore = Callable[[Array], Array]
+#: Mean over images, and the ends of its 95 % interval.
+Interval = tuple[float, float, float]
+
+#: Metrics of the tables of the source.
+BON_METRICS = ("mse", "msemg", "ssim", "psnr", "cv", "sharpness")
+#: With fewer images an interval from resampling says too much.
+FEW_IMAGES = 6
+NO_DEFECT = "none"
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """One metric of one method on images with one defect.
+
+    Attributes
+    ----------
+    defect, unit : str
+    strength : float
+        Defect ``"none"`` is the images as they are.
+    method, metric : str
+    images : int
+    before, after : (float, float, float)
+        Metric of the image with the defect, and of what the method made of it, against the truth: mean over images and its
+        bootstrap 95 % interval. A PSNR above 50 dB counts as 50.
+    change : (float, float, float)
+        ``after - before``, image by image.
+    kept : (float, float, float), optional
+        Metric of what the method made of the image with the defect against what it made of the one without: does the defect
+        show in the result? None for metrics that need no reference.
+    """
+
+    defect: str
+    strength: float
+    unit: str
+    method: str
+    metric: str
+    images: int
+    before: Interval
+    after: Interval
+    change: Interval
+    kept: Interval | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the method ``"helps"`` or ``"harms"``, by the interval of the change; not corrected for many rows.
+
+        Metrics without a reference, and those best at 1, are not judged.
+        """
+        better = METRICS[self.metric].better
+        _, low, high = self.change
+        if better == "one" or not METRICS[self.metric].needs_reference:
+            return "not judged"
+        if self.images < FEW_IMAGES:
+            return "too few images"
+        if low <= 0 <= high:
+            return "no difference shown"
+        return "helps" if (low > 0) == (better == "higher") else "harms"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class RobustnessTable:
+    """Rows for every defect, strength, method and metric."""
+
+    rows: tuple[RobustnessRow, ...]
+
+    def of(self, metric: str) -> list[RobustnessRow]:
+        """Return the rows of a metric."""
+        if not (rows := [row for row in self.rows if row.metric == metric]):
+            known = ", ".join(dict.fromkeys(row.metric for row in self.rows))
+            raise ValueError(f"no scores by {metric!r}: there are {known}")
+        return rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {"rows": [row.as_dict() for row in self.rows]}
+
+    def csv(self) -> str:
+        """Return comma-separated values in full precision, a line for each row."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        ends = [f"{name}{end}" for name in ("before", "after", "change", "kept") for end in ("", "_low", "_high")]
+        writer.writerow(["defect", "strength", "unit", "method", "metric", "images", *ends, "verdict"])
+        for row in self.rows:
+            numbers = [*row.before, *row.after, *row.change, *(row.kept or ("", "", ""))]
+            writer.writerow(
+                [row.defect, row.strength, row.unit, row.method, row.metric, row.images, *numbers, row.verdict]
+            )
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        """Return a table for each metric, mean and 95 % interval: before, and for each method after, and kept."""
+        return "\n".join(
+            part for metric in dict.fromkeys(row.metric for row in self.rows) for part in _section(self.of(metric))
+        )
+
+
+def robustness(
+    images: Iterable[Array | tuple[Array, Array]],
+    methods: Mapping[str, Restore],
+    *,
+    metrics: Sequence[str] = BON_METRICS,
+    defects: Mapping[str, Defect] = DEFECTS,
+    data_range: DataRange = None,
+    seed: int = 0,
+) -> RobustnessTable:
+    """Give each image each defect, restore it by each method, and score what comes out.
+
+    Parameters
+    ----------
+    images : iterable of (Y, X) or (Y, X, 3) arrays, or of pairs of them
+        Good images, taken one after another. Of a pair the first gets the defects, the second is what the method should make
+        of it; a single image is its own truth, as for methods that repair.
+    methods : mapping
+        Name -> callable that takes an image and gives one of its size.
+    metrics : sequence of str
+        Of :data:`napari_cellrestore.metrics.METRICS`.
+    defects : mapping
+        :data:`napari_cellrestore.simulate.DEFECTS`, or :func:`napari_cellrestore.simulate.instrument_defects` of another pixel size
+        and lens.
+    data_range
+        As in :func:`napari_cellrestore.metrics.score`.
+    seed : int
+        Of noise: that of an image, a defect and a strength depends on nothing else.
+
+    Returns
+    -------
+    RobustnessTable
+
+    Raises
+    ------
+    ValueError
+        No images, no methods, a result of another size.
+
+    Examples
+    --------
+    >>> from napari_cellrestore.filters import undo_scan_shear
+    >>> from scipy import ndimage
+    >>> noise = np.random.default_rng(0).normal(100, 60, (2, 64, 64))
+    >>> scenes = ndimage.gaussian_filter(noise, (0, 2, 2))
+    >>> shear = {"shear": DEFECTS["bidirectional_shear"]}
+    >>> table = robustness(scenes, {"undo": undo_scan_shear}, metrics=["mse"], defects=shear)
+    >>> for row in table.rows:
+    ...     print(row.defect, row.strength, row.after[0] < row.before[0] / 10 + 0.01)
+    none 0.0 True
+    bidirectional shear 0.5 True
+    bidirectional shear 1.0 True
+    bidirectional shear 2.0 True
+    bidirectional shear 4.0 True
+    """
+    if not methods:
+        raise ValueError("there are no methods: give one or more, name -> callable")
+    scores: dict[tuple[str, float, str, str], list[_Scores]] = {}
+    for number, given in enumerate(images):
+        image, truth = map(np.asarray, given if isinstance(given, tuple) else (given, given))
+        judge = _Judge(tuple(metrics), data_range, truth)
+        own = {name: _made(name, restore, image) for name, restore in methods.items()}
+        for defect, strength, unit, damaged in _damaged(image, defects, (seed, number)):
+            before = judge(truth, damaged)
+            for name, restore in methods.items():
+                made = _made(name, restore, damaged) if defect != NO_DEFECT else own[name]
+                kept = judge(own[name], made, alone=False)
+                scores.setdefault((defect, strength, unit, name), []).append((before, judge(truth, made), kept))
+    if not scores:
+        raise ValueError("there are no images: give one or more")
+    return RobustnessTable(tuple(row for key, several in scores.items() for row in _rows(key, several)))
+
+
+#: Of one image: before, after, kept, each by metric.
+_Scores = tuple[Mapping[str, float], Mapping[str, float], Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Scores images; what a type tells of grey levels is that of the truth, since results may have another."""
+
+    metrics: tuple[str, ...]
+    data_range: DataRange
+    truth: Array
+
+    def __call__(self, reference: Array, image: Array, *, alone: bool = True) -> dict[str, float]:
+        """Return scores by metric; without ``alone`` only of those that compare."""
+        span = self.data_range
+        if span is None and self.truth.dtype.kind == "u":
+            span = float(np.iinfo(self.truth.dtype).max)
+        chosen = [name for name in self.metrics if alone or name not in METRICS or METRICS[name].needs_reference]
+        found = score(reference, image, chosen, data_range=span)
+        return {name: min(value, PSNR_CAP) if name == "psnr" else value for name, value in found.items()}
+
+
+def _damaged(
+    image: Array, defects: Mapping[str, Defect], seed: tuple[int, int]
+) -> Iterator[tuple[str, float, str, Array]]:
+    """Yield label, strength, unit and image, first without a defect."""
+    yield NO_DEFECT, 0.0, "", image
+    for place, defect in enumerate(defects.values()):
+        for strength in defect.strengths:
+            rng = np.random.default_rng([*seed, place, round(1000 * strength)])
+            yield defect.label, strength, defect.unit, defect(image, strength, rng)
+
+
+def _made(name: str, restore: Restore, image: Array) -> Array:
+    made = np.asarray(restore(image))
+    if made.shape != image.shape:
+        raise ValueError(f"{name!r} made {made.shape} of an image of {image.shape}: give methods that keep the size")
+    return made
+
+
+def _rows(key: tuple[str, float, str, str], several: Sequence[_Scores]) -> Iterator[RobustnessRow]:
+    defect, strength, unit, method = key
+    for metric in several[0][0]:
+        before, after = (np.array([one[part][metric] for one in several]) for part in (0, 1))
+        kept = [one[2][metric] for one in several if metric in one[2]]
+        yield RobustnessRow(
+            defect,
+            strength,
+            unit,
+            method,
+            metric,
+            len(several),
+            mean_interval(before),
+            mean_interval(after),
+            mean_interval(after - before),
+            mean_interval(kept) if kept else None,
+        )
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+def _section(rows: Sequence[RobustnessRow]) -> Iterator[str]:
+    methods = list(dict.fromkeys(row.method for row in rows))
+    metric = METRICS[rows[0].metric]
+    with_kept = [method for method in methods if metric.needs_reference]
+    heads = ["defect", "strength", "before", *(f"after {method}" for method in methods)]
+    heads += [f"{method}, of its own" for method in with_kept]
+    yield f"**{metric.label}**" + (f", {metric.unit}" if metric.unit else "") + f" ({rows[0].images} images)\n"
+    yield _line(heads)
+    yield _line(["---"] * len(heads))
+    for at in dict.fromkeys((row.defect, row.strength, row.unit) for row in rows):
+        here = {row.method: row for row in rows if (row.defect, row.strength, row.unit) == at}
+        first = next(iter(here.values()))
+        strength = f"{first.strength:g} {first.unit}" if first.unit else ""
+        cells = [first.defect, strength, _said(first.before), *(_said(here[method].after) for method in methods)]
+        yield _line(cells + [_said(here[method].kept) for method in with_kept])
+    yield ""
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _said(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    mean, low, high = interval
+    return f"{mean:.4g} ({low:.4g} to {high:.4g})"

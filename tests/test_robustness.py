@@ -1,0 +1,215 @@
+"""The table of robustness: hand-made methods and defects with known scores, and its command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.io import imsave
+
+from napari_cellrestore.cli import main
+from napari_cellrestore.evaluate import mean_interval, robustness
+from napari_cellrestore.filters import undo_scan_shear
+from napari_cellrestore.simulate import DEFECTS, Defect
+
+
+def scenes(number=7, shape=(64, 72)):
+    rng = np.random.default_rng(0)
+    return [100 + 400 * ndimage.gaussian_filter(rng.normal(0, 1, shape), 2) for _ in range(number)]
+
+
+def darker(image, strength, rng):
+    return np.asarray(image) - strength
+
+
+DARKER = {"darker": Defect("darker", "darker", darker, (2.0, 6.0), "grey levels", "Takes away grey levels.")}
+METHODS = {"as it is": lambda image: image, "brighter": lambda image: image + 2.0}
+
+
+def by(table, **wanted):
+    (row,) = [row for row in table.rows if all(getattr(row, key) == value for key, value in wanted.items())]
+    return row
+
+
+# --- scores
+
+
+def test_scores_by_hand():
+    table = robustness(scenes(), METHODS, metrics=["mse", "mae"], defects=DARKER)
+    assert len(table.rows) == 3 * 2 * 2
+    row = by(table, defect="darker", strength=6.0, method="brighter", metric="mse")
+    assert (row.before[0], row.after[0]) == (pytest.approx(36), pytest.approx(16))
+    assert row.change == pytest.approx((-20, -20, -20))
+    assert row.kept[0] == pytest.approx(36)  # against what it makes of the undamaged image
+    assert (row.unit, row.images, row.verdict) == ("grey levels", 7, "helps")
+    none = by(table, defect="none", method="brighter", metric="mae")
+    assert (none.before[0], none.after[0], none.kept[0]) == (0, pytest.approx(2), 0)
+    assert none.verdict == "harms"
+    assert by(table, strength=2.0, method="as it is", metric="mse").verdict == "no difference shown"
+
+
+def test_intervals_are_those_of_the_means_over_images():
+    images = scenes()
+    table = robustness(
+        images, {"undo": undo_scan_shear}, metrics=["mse"], defects={"s": DEFECTS["bidirectional_shear"]}
+    )
+    row = by(table, strength=2.0)
+    expected = [np.square(DEFECTS["bidirectional_shear"](one, 2.0, None) - one).mean() for one in images]
+    assert row.before == pytest.approx(mean_interval(expected))
+    assert row.before[1] < row.before[0] < row.before[2]
+    assert row.after[0] < 0.05 * row.before[0]
+    assert row.verdict == "helps"
+
+
+def test_a_truth_of_its_own_is_what_is_compared_with():
+    pairs = [(image, image + 2.0) for image in scenes(6)]
+    table = robustness(pairs, METHODS, metrics=["mse"], defects=DARKER)
+    none = {method: by(table, defect="none", method=method) for method in METHODS}
+    assert none["as it is"].after[0] == pytest.approx(4)
+    assert none["brighter"].after[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_noise_depends_on_the_seed_the_image_and_the_strength_alone():
+    images, noise = scenes(3), {"noise": DEFECTS["detector_noise"]}
+    options = {"metrics": ["mse"], "defects": noise}
+    table = robustness(images, METHODS, **options)
+    assert table == robustness(images, METHODS, **options)
+    assert table != robustness(images, METHODS, seed=1, **options)
+    alone = robustness(images, {"as it is": METHODS["as it is"]}, **options)
+    assert {row.before for row in alone.rows} == {row.before for row in table.rows}
+
+
+def test_identical_images_count_50_db_and_types_tell_the_span():
+    images = [image.clip(0, 255).astype(np.uint8) for image in scenes(2)]
+    table = robustness(images, {"float": lambda image: image.astype(np.float32)}, metrics=["psnr", "ssim", "cv"])
+    none = by(table, defect="none", metric="psnr")
+    assert none.before == none.after == none.kept == (50, 50, 50)
+    assert by(table, defect="none", metric="cv").kept is None
+    assert by(table, defect="none", metric="cv").verdict == "not judged"
+    assert by(table, defect="line step", strength=4.0, metric="ssim").verdict == "too few images"
+    assert {row.defect for row in table.rows} == {"none", *(defect.label for defect in DEFECTS.values())}
+
+
+def test_images_are_not_changed_and_may_come_one_after_another():
+    images = scenes(2)
+    before = [image.copy() for image in images]
+    robustness((image for image in images), METHODS, metrics=["mse"], data_range=255)
+    for image, old in zip(images, before, strict=True):
+        np.testing.assert_array_equal(image, old)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: robustness([], METHODS), "there are no images"),
+        (lambda: robustness(scenes(1), {}), "there are no methods"),
+        (lambda: robustness(scenes(1), {"half": lambda image: image[::2]}, metrics=["mse"]), r"'half' made \(32, 72\)"),
+        (lambda: robustness(scenes(1), METHODS, metrics=["psnr"]), "give data_range"),
+        (lambda: robustness(scenes(1), METHODS, metrics=["mad"]), r"unknown metrics \['mad'\]"),
+        (lambda: robustness(scenes(1), METHODS, metrics=["mse"], defects=DARKER).of("ssim"), "no scores by 'ssim'"),
+    ],
+)
+def test_wrong_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# --- what is written
+
+
+def test_tables_that_are_written_hold_the_numbers():
+    table = robustness(scenes(), METHODS, metrics=["mse", "sharpness"], defects=DARKER)
+    rows = list(csv.DictReader(io.StringIO(table.csv())))
+    assert len(rows) == len(table.rows)
+    for text, row in zip(rows, table.rows, strict=True):
+        assert float(text["after_low"]) == row.after[1]
+        assert (text["method"], text["verdict"]) == (row.method, row.verdict)
+        assert (text["kept"] == "") == (row.kept is None)
+    said = json.loads(json.dumps(table.as_dict()))
+    assert said["rows"][0]["before"] == list(table.rows[0].before)
+    lines = table.markdown().splitlines()
+    assert (
+        "| darker | 6 grey levels | 36 (36 to 36) | 36 (36 to 36) | 16 (16 to 16) | 36 (36 to 36) | 36 (36 to 36) |"
+        in lines
+    )
+    assert lines[0] == "**MSE**, grey levels² (7 images)"
+    widths = {line.count("|") for line in lines[2:7]}
+    assert widths == {8}
+
+
+# --- command line
+
+
+@pytest.fixture
+def folder(tmp_path):
+    home = tmp_path / "good"
+    home.mkdir()
+    for number, scene in enumerate(scenes(2)):
+        imsave(home / f"{number}.png", scene.clip(0, 255).astype(np.uint8), check_contrast=False)
+    return home
+
+
+def test_the_command_prints_a_table_and_writes_it(folder, tmp_path, capsys):
+    out = tmp_path / "table.csv"
+    (folder / "notes.txt").write_text("no image")
+    line = ["robustness", "--images", str(folder), "--filter", "undo_scan_shear", "--defects", "bidirectional_shear"]
+    assert main([*line, "--metrics", "mse", "--csv", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "| bidirectional shear | 4 px |" in printed
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert {row["images"] for row in rows} == {"2"}
+    assert all(float(row["after"]) < 0.1 * float(row["before"]) for row in rows if row["defect"] != "none")
+    assert main([*line, "--csv", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_left_out_and_said(folder, tmp_path, capsys):
+    (folder / "broken.tif").write_bytes(b"II*\0garbage and nothing else")
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    imsave(truth / "0.png", np.full((64, 72), 90, np.uint8), check_contrast=False)
+    imsave(truth / "1.png", np.full((64, 70), 90, np.uint8), check_contrast=False)
+    line = [
+        "robustness",
+        "--images",
+        str(folder),
+        "--filter",
+        "mean",
+        "--metrics",
+        "mse",
+        "--json",
+        "--defects",
+        "line_step",
+    ]
+    assert main(line) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["left_out"] == ["broken.tif"]
+    assert "broken.tif" in err
+    assert main([*line, "--truth", str(truth), "--limit", "2"]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["rows"][0]["images"] == 1
+    assert "both must be of one size" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--filter", "wiener"], "unknown filter 'wiener': use gaussian, mean"),
+        ([], "name a model, or a filter"),
+        (["--filter", "mean", "--defects", "dust"], "unknown defect 'dust': use bidirectional_shear"),
+        (["--filter", "mean", "--pixel-um", "0"], "pixel_um is 0"),
+        (["--filter", "mean", "--pixel-um", "0.5"], "--pixel-um 0.5 --na 0.5: pixels of 0.5 um alias"),
+        (["--filter", "mean", "--na", "1.4"], "na 1.4 is larger than the immersion index"),
+        (["--filter", "mean", "--truth", "nowhere"], "nowhere: there is no such folder"),
+        (["no-such-model"], "no-such-model"),
+    ],
+)
+def test_wrong_options_are_one_line(folder, arguments, message, capsys):
+    assert main(["robustness", *arguments, "--images", str(folder)]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 1
+    assert message in err[0]
