@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.color import hsv2rgb, rgb2hsv
+from skimage.io import imread
 
 from napari_cellrestore.nuclei import NucleiCounts, compare_nuclei, count_lobes, stained_nuclei, wilson
 from napari_cellrestore.stack import ImageStack
@@ -294,3 +295,31 @@ def test_white_cells_of_recorded_smears_are_found(real_data):
                 found += bool(((x > left) & (x < right) & (y > top) & (y < bottom)).any())
     assert total > 5
     assert found == total
+
+
+def test_dark_red_cells_are_no_nuclei_and_dark_nuclei_are(rng):
+    """Six violet discs of one population, the darkest above the threshold; then one that is far darker."""
+    yy, xx = np.mgrid[:200, :240]
+    thickness = np.zeros(yy.shape)
+    for (y, x), depth in zip(
+        ((40, 40), (40, 120), (40, 200), (150, 40), (150, 120), (150, 200)), range(6), strict=True
+    ):
+        inside = np.hypot(yy - y, xx - x) < 24
+        thickness[inside] = 0.7 + 0.13 * depth
+    colour = np.array([0.65, 0.43, 0.6])
+    image = 226 * colour ** thickness[..., None] + rng.normal(0, 3, (*yy.shape, 3))
+    found = stained_nuclei(np.clip(np.rint(image), 0, 255).astype(np.uint8), pixel_um=0.2)
+    assert len(found) == 0
+    assert found.like_others >= 1
+    nucleus = np.hypot(yy - 95, xx - 80) < 20
+    image[nucleus] = (70, 40, 130)
+    found = stained_nuclei(np.clip(np.rint(image), 0, 255).astype(np.uint8), pixel_um=0.2)
+    assert len(found) == 1
+    np.testing.assert_allclose(found.centres_um[0], (95 * 0.2, 80 * 0.2), atol=0.3)
+
+
+@pytest.mark.real_data
+def test_purple_red_cells_of_another_laboratory_are_no_nuclei(real_data):
+    paths = sorted((real_data / "blood_smears/chula").glob("*.jpg"))[::16]
+    found = [stained_nuclei(imread(path), pixel_um=0.1) for path in paths]
+    assert sum(map(len, found)) <= 4  # most fields have no white cell

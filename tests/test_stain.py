@@ -245,7 +245,8 @@ def test_purple_red_cells_are_no_nuclei():
     thickness = np.array([0, 1.3, 1.2, 0.9, 0.8])[label(truth)] * np.clip(distance_transform_edt(truth) / 8, 0, 1)
     light = 226 * np.array([0.65, 0.43, 0.6]) ** thickness[..., None]
     image = np.rint(light + np.random.default_rng(0).normal(0, 3, light.shape)).astype(np.uint8)
-    assert len(stained_nuclei(image, pixel_um=0.2))
+    found = stained_nuclei(image, pixel_um=0.2)
+    assert (len(found), found.like_others) == (0, 2)
     found = stain_classes(image)
     assert found[..., 2:].sum() == 0
     assert np.mean(found.argmax(-1) == truth) > 0.9

@@ -12,6 +12,7 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
 
 from napari_cellrestore.nuclei.lobes import count_lobes
+from napari_cellrestore.nuclei.others import unlike_others
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -58,6 +59,8 @@ class Nuclei:
         See :func:`count_lobes`.
     too_small, too_large : int
         Violet parts beyond the limits of area, which are not among the nuclei.
+    like_others : int
+        Violet parts of the colour of the other cells of the image, which are not among the nuclei: purple red cells.
     confidence : float
         From 0 to 1: the share of violet in what is violet, blue, green or yellow and not pale, or in the darkest tenth of
         that, whichever is less; 1 where nothing is.
@@ -72,6 +75,7 @@ class Nuclei:
     lobes: Array
     too_small: int = 0
     too_large: int = 0
+    like_others: int = 0
     confidence: float = 1.0
     doubt: str = ""
 
@@ -105,7 +109,8 @@ def stained_nuclei(
 
     and its hue is not between 60 and 215 degrees (yellow, green, light blue). So pale stains and pale cytoplasm are told
     apart, and an image without nuclei has none. Parts nearer than
-    ``gap_um`` are one nucleus with several lobes; then those beyond the limits of area are left out.
+    ``gap_um`` are one nucleus with several lobes; then those beyond the limits of area are left out, and those whose mean
+    colour is one of the other cells (:func:`~napari_cellrestore.nuclei.others.unlike_others`).
 
     On 76 smears of one laboratory all 79 white cells were found, 4 of them in two pieces, and 2 other things; of 65
     drawn nuclei (0.1 to 0.3 um pixels) all, the pixels with a Dice of 0.93 (median).
@@ -149,6 +154,8 @@ def stained_nuclei(
     violet, foreign = density[..., 1] - density[..., 2], _foreign(shown)
     mask = (violet > _threshold(violet)) & ~foreign
     found, small, large = _grouped(mask, pixel_um, smallest_um2, largest_um2, gap_um)
+    unlike = unlike_others(found, density)
+    found = _numbered(unlike)[found]
     number = int(found.max())
     area = np.bincount(found.ravel(), minlength=number + 1)[1:] * pixel_um**2
     centres = np.reshape(ndimage.center_of_mass(found > 0, found, range(1, number + 1)), (-1, 2)) * pixel_um
@@ -156,7 +163,9 @@ def stained_nuclei(
     lobes = [count_lobes(found[box] == row + 1, pixel_um) for row, box in enumerate(boxes)]
     confidence = _confidence(foreign, density.mean(axis=-1), mask, _CRUMB_UM2 / pixel_um**2)
     doubt = _doubt(float(np.median(shown)), confidence)
-    return Nuclei(found, pixel_um, centres, area, np.array(lobes, int), small, large, confidence, doubt)
+    return Nuclei(
+        found, pixel_um, centres, area, np.array(lobes, int), small, large, int((~unlike).sum()), confidence, doubt
+    )
 
 
 def _colours(image: npt.ArrayLike | ImageStack, pixel_um: float | None) -> tuple[Array, float]:
@@ -203,9 +212,12 @@ def _grouped(
     groups = label(ndimage.distance_transform_edt(~mask) * pixel_um <= gap_um / 2) * mask
     area = np.bincount(groups.ravel()) * pixel_um**2
     small, large = (area < smallest_um2)[1:], (area > largest_um2)[1:]
-    number = np.zeros(len(area), np.int32)
-    number[1:] = np.where(small | large, 0, np.cumsum(~(small | large)))
-    return number[groups], int(small.sum()), int(large.sum())
+    return _numbered(~(small | large))[groups], int(small.sum()), int(large.sum())
+
+
+def _numbered(kept: Array) -> Array:
+    """Return the new number of each label, 0 first: 1, 2, 3 of those kept, 0 of the others."""
+    return np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.int32)
 
 
 def _foreign(shown: Array) -> Array:

@@ -35,8 +35,6 @@ REACH = 0.75
 EDGE_PX = 2
 #: Squared Mahalanobis distance in three colours beyond which 1 in 100, and 1 in 1000, pixels of a class lie.
 FAR, OUTSIDE = 11.34, 16.27
-#: Of optical densities, what the noise of flat parts is at least.
-DENSITY_NOISE = 0.01
 #: A class with fewer examples in an image is not in it.
 LEAST_EXAMPLES = 100
 #: Rounds of expectation and maximisation, and of how many pixels of an image at most.
@@ -103,7 +101,7 @@ def segmented(colours: Array, pixel_um: float | None = None) -> Segmented:
     """Return what the pixels of an image (Y, X, 3) of 0 to 255 show; see :func:`stain_classes`."""
     density = _density(colours)
     cells = density[..., 1] > _threshold(density[..., 1])
-    nuclei, doubt = _nuclei(colours, density, cells, pixel_um)
+    nuclei, doubt = _nuclei(colours, pixel_um)
     depth, near = _depth(nuclei)
     examples = np.zeros((len(CLASSES), *near.shape), bool)
     examples[BACKGROUND] = ~near & ~cells
@@ -132,22 +130,11 @@ def _threshold(green: Array) -> float:
     return float(np.clip(threshold_otsu(green), low, high)) if np.ptp(green) > 1e-6 else low
 
 
-def _nuclei(colours: Array, density: Array, cells: Array, pixel_um: float | None) -> tuple[Array, str]:
+def _nuclei(colours: Array, pixel_um: float | None) -> tuple[Array, str]:
     """Return labels of nuclei, none of them where they are doubted, and why they are."""
     limits = {"pixel_um": 1.0, "smallest_um2": SMALLEST_PX} if pixel_um is None else {"pixel_um": pixel_um}
     found = stained_nuclei(colours, **{"smallest_um2": SMALLEST_UM2, **limits}, largest_um2=np.inf, gap_um=0)
-    labels = found.labels
-    if found.doubt or not labels.any():
-        return np.zeros_like(labels), found.doubt
-    others = density[cells & ~ndimage.binary_dilation(labels > 0, iterations=EDGE_PX)]
-    if len(others) < LEAST_EXAMPLES:
-        return labels, ""
-    # purple red cells are violet too: what a threshold takes of one population lies within it
-    numbers = range(1, int(labels.max()) + 1)
-    centres = np.stack([ndimage.mean(density[..., colour], labels, numbers) for colour in range(3)], axis=-1)
-    spread = np.cov(others.T) + DENSITY_NOISE**2 * np.eye(3)
-    away = distances(centres, others.mean(axis=0)[None], spread[None])[:, 0]
-    return labels * np.concatenate([[False], away > OUTSIDE])[labels], ""
+    return (np.zeros_like(found.labels) if found.doubt else found.labels), found.doubt
 
 
 def _depth(nuclei: Array) -> tuple[Array, Array]:
