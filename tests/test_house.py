@@ -24,7 +24,7 @@ NAME = "napari_cellrestore"
 FLOORS = (
     "stack objective leds recipe card",
     "files focus register illumination segment prepare rescan metrics psf beads kernels isotropy recover simulate stain "
-    "filters nuclei scan_lines artefacts",
+    "filters filtered nuclei scan_lines artefacts transfer",
     "networks losses optimiser augment pairs schemes train model deconvolve kernel_model stain_model",
     "tiling rewriting engine sample spread passes domain defocus_prediction restore latent_walk trust evaluate held_out "
     "trained_model report jobs",

@@ -21,6 +21,7 @@ COMMANDS = {
     "focus": "find the sharpest plane of focus stacks",
     "focus prepare": "make focus stacks ready for training: one z range, aligned, cut around the cell",
     "restore": "restore images with a model",
+    "filter": "smooth or sharpen images, or undo a scan shear",
     "psf": "recover the point-spread function",
     "stain": "fit the colours of one microscope to those of another, as a model",
     "compare": "measure an image against a reference",

@@ -1,4 +1,4 @@
-"""``cellrestore pairs``: make pairs of images for training, from two scans of one slide."""
+"""``cellrestore pairs``: make pairs of images for training, from two scans of one slide or two microscopes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import print_json
+from napari_cellrestore.cli._common import mind, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_cellrestore.rescan import FieldPairs, Scans
+    from napari_cellrestore.transfer import ImagePair, Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     led.add_argument("--json", action="store_true", help="print fields and cells as lines of JSON")
     led.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from")
     led.set_defaults(run=_led)
+    _add_transfer(kinds)
+
+
+def _add_transfer(kinds: Any) -> None:
+    """Declare ``transfer``: images of the same cells by two microscopes."""
+    summary = "pair images of the same cells by two microscopes, which nobody tagged, and align them"
+    transfer = kinds.add_parser("transfer", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    transfer.add_argument("inputs", type=Path, metavar="INPUTS", help="folder of images by one microscope")
+    transfer.add_argument("targets", type=Path, metavar="TARGETS", help="folder of images by the other, of any names")
+    transfer.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="new folder for input, target and tables"
+    )
+    transfer.add_argument("--pixel-um", type=float, metavar="UM", help="pixel size of the inputs, if files do not say")
+    transfer.add_argument("--target-pixel-um", type=float, metavar="UM", help="pixel size of the targets, the same")
+    transfer.add_argument(
+        "--turns-deg", type=float, nargs="+", default=[0.0], metavar="DEG", help="turns of the inputs to try (0)"
+    )
+    transfer.add_argument(
+        "--transform", default="affine", help="map that is fitted: affine (if not given) or similarity"
+    )
+    transfer.add_argument(
+        "--keep", default="target", help="which image keeps its pixels: target (if not given) or input"
+    )
+    transfer.add_argument(
+        "--residual-px",
+        type=float,
+        default=1.0,
+        metavar="PX",
+        help="largest residual, in pixels of the coarser image (1)",
+    )
+    transfer.add_argument("--dry-run", action="store_true", help="pair and judge, write nothing")
+    transfer.add_argument("--json", action="store_true", help="print pairs and problems as lines of JSON")
+    transfer.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from"
+    )
+    transfer.set_defaults(run=_transfer)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,6 +142,71 @@ def _led(options: argparse.Namespace) -> int:
     return 2 if scans.alone or any(field.reason for field in fields) else 0
 
 
+def _transfer(options: argparse.Namespace) -> int:
+    from napari_cellrestore.rescan import check_new_folder
+    from napari_cellrestore.transfer import follow_pairing, follow_writing
+    from napari_cellrestore.transfer.aligning import last
+
+    check_new_folder(options.out)
+    steps = follow_pairing(
+        options.inputs,
+        options.targets,
+        input_pixel_um=options.pixel_um,
+        target_pixel_um=options.target_pixel_um,
+        turns_deg=options.turns_deg,
+        transform=options.transform,
+        keep=options.keep,
+        residual_limit_px=options.residual_px,
+    )
+    pairing = last(steps, lambda step: _say_step(options, step))
+    for note in pairing.notes:
+        if options.json:
+            print_json({"note": note})
+        else:
+            mind(note)
+    for pair in pairing.pairs:
+        _say_pair(options, pair)
+    for problem in pairing.problems:
+        if options.json:
+            print_json({"input": problem.input, "target": problem.target, "reason": problem.reason})
+        else:
+            _wrong(str(problem), "transfer")
+    good = len(pairing.good)
+    if not good:
+        first = f"; {pairing.problems[0]}" if pairing.problems else ""
+        raise ValueError(f"no good pair was found, nothing was written{first}")
+    if not options.dry_run:
+        for number, _ in enumerate(follow_writing(pairing, options.out), 1):
+            if number % 100 == 0 and not options.json:
+                print(f"written   {number} of {good} pairs", flush=True)
+    if not options.json:
+        where = "nothing was written" if options.dry_run else f"they are in {options.out}"
+        of = f"{pairing.inputs} inputs and {pairing.targets} targets"
+        print(f"{good} good pair{'s' * (good != 1)} of {of}; {where}")
+    return 0
+
+
+def _say_step(options: argparse.Namespace, step: Step) -> None:
+    """Print how far the pairing is, at the end of each part and now and then."""
+    if not options.json and (step.done == step.total or step.done % 100 == 0):
+        print(f"{step.what}: {step.done} of {step.total}", flush=True)
+
+
+def _say_pair(options: argparse.Namespace, pair: ImagePair) -> None:
+    from napari_cellrestore.transfer.aligned import numbers
+
+    if options.json:
+        said = {"pair": pair.name, "input": pair.input.name, "target": pair.target.name, "good": pair.good}
+        print_json({**said, "cell_correlation": pair.correlation, **numbers(pair.alignment)})
+    elif pair.good:
+        found = pair.alignment
+        turned = f"turned by {found.rotation_deg:+.2f} deg, scale {found.scale:.4f}"
+        points = f"{found.inliers} of {found.matches} points"
+        print(
+            f"paired    {pair.input.name} and {pair.target.name}: {found.residual_px:.2f} px left, {turned}, {points}"
+        )
+
+
 def _say_field(options: argparse.Namespace, scans: Scans, field: FieldPairs, number: str) -> None:
     match = field.match
     if options.json:
@@ -131,8 +233,8 @@ def _say_cells(options: argparse.Namespace, field: FieldPairs) -> None:
             print(f"refused   {pair.name}: {pair.reason}")
 
 
-def _wrong(sentence: str) -> None:
-    print(f"cellrestore pairs led: {sentence}", file=sys.stderr, flush=True)
+def _wrong(sentence: str, kind: str = "led") -> None:
+    print(f"cellrestore pairs {kind}: {sentence}", file=sys.stderr, flush=True)
 
 
 def _why(fields: Sequence[FieldPairs]) -> str:

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from napari_cellrestore.cli._common import add_axes, each, expand, mind, print_json, stem
+from napari_cellrestore.cli._common import add_axes, each, expand, mind, print_json
+from napari_cellrestore.cli._results import check_target, counted, progress, targets_of
 from napari_cellrestore.cli._trust import domain_json, domain_of, domain_said
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_cellrestore.model import Model
     from napari_cellrestore.restore import Plan
     from napari_cellrestore.stack import ImageStack
-
-TIFF_SUFFIXES = (".tif", ".tiff")
-#: Called after each tile.
-Count = Callable[[], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     model = load_model(options.model)
     if options.and_back:
         model = there_and_back(model)
-    targets = _targets(paths, options.out, model.card.name)
+    targets = targets_of(paths, options.out, model.card.name)
     return each(options, paths, lambda path: _restore_file(options, path, targets[path], model))
 
 
@@ -91,7 +80,7 @@ def _restore_file(options: argparse.Namespace, path: str, target: Path, model: M
 
     targets = [target, spread_path(target)] if options.turned else [target]
     for one in targets:
-        _check_target(Path(path), one, options.overwrite)
+        check_target(Path(path), one, options.overwrite)
     stack = open_stack(path, axes=options.axes, leds=options.leds)
     plan = plan_restoration(
         stack,
@@ -120,41 +109,12 @@ def _write(options: argparse.Namespace, target: Path, stack: ImageStack, model: 
     from napari_cellrestore.files import write_tiff
     from napari_cellrestore.restore import restore_stack, restore_stack_with_spread, write_with_spread
 
-    with _progress(options, plan.n_tiles) as count:
+    with progress(options, plan.n_tiles, "tile") as count:
         if plan.passes == 1:
-            write_tiff(target, _counted(restore_stack(stack, model, plan), count), overwrite=options.overwrite)
+            write_tiff(target, counted(restore_stack(stack, model, plan), count), overwrite=options.overwrite)
         else:
             mean, spread = restore_stack_with_spread(stack, model, plan)
-            write_with_spread(target, _counted(mean, count), spread, overwrite=options.overwrite)
-
-
-# --- where results go --------------------------------------------------------------------------------------
-
-
-def _targets(paths: Sequence[str], out: Path, model: str) -> dict[str, Path]:
-    """Return the file for the result of each path."""
-    if out.suffix.lower() in TIFF_SUFFIXES and not out.is_dir():
-        if len(paths) > 1:
-            raise ValueError(f"--out {out} is one file for {len(paths)} images: give a folder")
-        return {paths[0]: out}
-    if out.is_file():
-        raise ValueError(f"--out {out} is a file and does not end in .tif: give another name, or a folder")
-    targets = {path: out / f"{stem(path)}_{model}.ome.tif" for path in paths}
-    target, times = Counter(targets.values()).most_common(1)[0]
-    if times > 1:
-        both = ", ".join(path for path in targets if targets[path] == target)
-        raise ValueError(f"{both}: the results would all be {target}; restore them into folders of their own")
-    return targets
-
-
-def _check_target(path: Path, target: Path, overwrite: bool) -> None:
-    """Raise ValueError where writing would lose a file or add to the input; asked before anything is computed."""
-    if path.resolve() in (target.resolve(), target.parent.resolve()):
-        raise ValueError(f"the result {target} would be the input, or lie in it; give another --out")
-    if target.exists() and path.exists() and target.samefile(path):
-        raise ValueError(f"the result {target} is the input under another name; give another --out")
-    if target.exists() and not overwrite:
-        raise ValueError(f"the result {target} exists already; give another --out, or --overwrite")
+            write_with_spread(target, counted(mean, count), spread, overwrite=options.overwrite)
 
 
 # --- what is said ------------------------------------------------------------------------------------------
@@ -179,38 +139,3 @@ def _say_domain(options: argparse.Namespace, path: str, stack: ImageStack, model
     for text in domain.warnings:
         if text not in plan.warnings:
             mind(f"{path}: {text}" if len(options.paths) > 1 else text)
-
-
-@contextmanager
-def _progress(options: argparse.Namespace, tiles: int) -> Iterator[Count]:
-    """Give what is called after each tile, from any thread."""
-    from tqdm import tqdm
-
-    lock, done = Lock(), 0
-
-    def count() -> None:
-        nonlocal done
-        with lock:
-            done += 1
-            bar.update()
-            if options.json:
-                print_json({"event": "tile", "done": done, "of": tiles})
-
-    with tqdm(total=tiles, unit="tile", disable=options.json or None) as bar:  # None: only where a person looks
-        yield count
-
-
-def _counted(stack: ImageStack, count: Count) -> ImageStack:
-    """Return the stack such that every tile of it that is computed is counted."""
-    import dask.array as da
-
-    data = da.asarray(stack.data)
-    passed_on = data.map_blocks(
-        partial(_pass_on, count=count), dtype=data.dtype, meta=data._meta, name=f"counted-{uuid4().hex}"
-    )
-    return stack.replace(data=passed_on)
-
-
-def _pass_on(tile: np.ndarray, count: Count) -> np.ndarray:
-    count()
-    return tile

@@ -14,8 +14,12 @@ CELL_DENSITY = (0.05, 0.15)
 OUTSIDE = 16.27
 #: Of optical densities, what the noise of flat parts is at least.
 NOISE = 0.01
-#: Pixels of other cells that are needed to tell what they look like, and how far from nuclei they lie.
-ENOUGH_PX, APART_PX = 100, 2
+#: Of the green that haemoglobin takes it takes at least this part of blue.
+BLUE_SHARE = 0.5
+#: Pixels of other cells that are needed to tell what they look like.
+ENOUGH_PX = 100
+#: How far the cell of a nucleus reaches: in radii of a disc as large as the nucleus, and in pixels that its edge is blurred over.
+REACH, EDGE_PX = 0.75, 2
 
 
 def unlike_others(labels: Array, density: Array) -> Array:
@@ -36,7 +40,8 @@ def unlike_others(labels: Array, density: Array) -> Array:
         Of label ``i + 1``; all where there are no other cells.
     """
     number = int(labels.max())
-    others = density[cells(density) & ~ndimage.binary_dilation(labels > 0, iterations=APART_PX)]
+    takes_blue = density[..., 2] >= BLUE_SHARE * density[..., 1]  # parts of other nuclei do not, nor do platelets
+    others = density[cells(density) & takes_blue & ~_own(labels)]
     if len(others) < ENOUGH_PX:
         return np.ones(number, bool)
     indices = range(1, number + 1)
@@ -44,6 +49,15 @@ def unlike_others(labels: Array, density: Array) -> Array:
     away = centres.reshape(-1, 3) - others.mean(axis=0)
     inverse = np.linalg.inv(np.cov(others.T) + NOISE**2 * np.eye(3))
     return np.asarray(np.einsum("ij,jk,ik->i", away, inverse, away) > OUTSIDE)
+
+
+def _own(labels: Array) -> Array:
+    """Return what may belong to the cells whose nuclei the parts are."""
+    if not labels.any():
+        return np.zeros(labels.shape, bool)
+    away, (rows, columns) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    radius = np.sqrt(np.bincount(labels.ravel()) / np.pi)
+    return np.asarray(away <= REACH * radius[labels[rows, columns]] + EDGE_PX)
 
 
 def cells(density: Array) -> Array:
