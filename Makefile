@@ -39,7 +39,7 @@ core:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gui" -q -n 2 --dist worksteal
 
 gui:
-	$(BIN)/python -m pytest -m gui -q tests/gui tests/test_house.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gui -q -n 2 --dist worksteal tests/gui tests/test_house.py
 
 examples:
 	$(BIN)/python -m pytest -q tests/run_examples.py

@@ -482,11 +482,11 @@ def test_led_stacks_are_previewed_as_a_whole(viewer, qtbot, tmp_path):
     assert (shown.data.shape, shown.data.dtype) == ((48, 56), np.uint8)
     assert tuple(shown.contrast_limits) == (0, 255)
     np.testing.assert_allclose(shown.scale, source.scale[1:])
-    viewer.layers.remove(source)
-    other = viewer.add_image(pixels[0])
+    viewer.add_image(pixels[0], name="one plane")
+    box.layer_choice.setCurrentText("one plane")
+    qtbot.waitUntil(box.now_button.isEnabled, timeout=LONG_MS)
     box.now_button.click()
     qtbot.waitUntil(lambda: "a single axis of planes" in box.words.text(), timeout=LONG_MS)
-    assert other in viewer.layers
 
 
 # --- losses ------------------------------------------------------------------------------------------------
