@@ -8,6 +8,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     settle(2.0)
     viewer.screenshot(str(options.screenshot), canvas_only=False, flash=False)
     viewer.close()
+    QThreadPool.globalInstance().waitForDone()  # what is still being computed would complain that Python has ended
 
 
 def arrange(viewer: napari.Viewer, stack: Path, restored: Path) -> None:
