@@ -97,11 +97,12 @@ def pairs_of(options: argparse.Namespace) -> tuple[list[tuple[Array, Array]], li
     """Return the pairs to fit filters on, those for the test, and the field of each of these."""
     matched, _ = match_folders(str(options.images / "single_shot"), str(options.images / "mean_of_400"))
     split = split_by_image(list(matched), every=options.every, slide=SLIDE)
-    read = [
-        [tuple(open_picture(one).whole()[..., 0] for one in (path, matched[path])) for path in part]
-        for part in (split.train, split.test)
-    ]
-    return read[0], read[1], [path.name.split("_")[0] for path in split.test]  # type: ignore[return-value]
+    known, test = ([(_grey(path), _grey(matched[path])) for path in part] for part in (split.train, split.test))
+    return known, test, [path.name.split("_")[0] for path in split.test]
+
+
+def _grey(path: Path) -> Array:
+    return open_picture(path).whole()[..., 0]
 
 
 def scores_of(make: Callable[[Array], Array], pairs: list[tuple[Array, Array]], fields: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ def _recipe(folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
             "checkpoint_every": 100,
         }
     )
+
+
+def _fitted(fit: Callable[..., Any], source: Sequence[Path], target: Sequence[Path]) -> Look:
+    apply: Look = fit(source, target).apply
+    return apply
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------------
@@ -189,9 +195,9 @@ def main() -> None:
         target = [lab_colours([read_smear(path)], pixel_um=PIXEL_UM) for path in there.test]
         looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
         for name, fit in NORMALISATIONS.items():
-            looks[name] = lambda fit=fit, a=here.train, b=there.train: fit(a, b).apply  # type: ignore[misc]
+            looks[name] = partial(_fitted, fit, here.train, there.train)
         if ways:
-            looks["CycleGAN"] = lambda way=ways[which]: way  # type: ignore[misc]
+            looks["CycleGAN"] = partial(ways.__getitem__, which)
         for name, look in looks.items():
             if name not in known:
                 try:

@@ -14,7 +14,7 @@ CELL_DENSITY = (0.05, 0.15)
 OUTSIDE = 16.27
 #: Of optical densities, what the noise of flat parts is at least.
 NOISE = 0.01
-#: Of the green that haemoglobin takes it takes at least this part of blue.
+#: Of the green that haemoglobin takes it takes at least this part of blue; what takes less, as platelets do, is violet.
 BLUE_SHARE = 0.5
 #: Pixels of other cells that are needed to tell what they look like.
 ENOUGH_PX = 100
@@ -41,7 +41,7 @@ def unlike_others(labels: Array, density: Array) -> Array:
     """
     number = int(labels.max())
     takes_blue = density[..., 2] >= BLUE_SHARE * density[..., 1]  # parts of other nuclei do not, nor do platelets
-    others = density[cells(density) & takes_blue & ~_own(labels)]
+    others = density[find_cells(density) & takes_blue & ~_own(labels)]
     if len(others) < ENOUGH_PX:
         return np.ones(number, bool)
     indices = range(1, number + 1)
@@ -55,12 +55,18 @@ def _own(labels: Array) -> Array:
     """Return what may belong to the cells whose nuclei the parts are."""
     if not labels.any():
         return np.zeros(labels.shape, bool)
-    away, (rows, columns) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    radius = np.sqrt(np.bincount(labels.ravel()) / np.pi)
-    return np.asarray(away <= REACH * radius[labels[rows, columns]] + EDGE_PX)
+    away_px, radius_px = from_nearest(labels)
+    return np.asarray(away_px <= REACH * radius_px + EDGE_PX)
 
 
-def cells(density: Array) -> Array:
+def from_nearest(labels: Array) -> tuple[Array, Array]:
+    """Return the distance of each pixel from the nearest part, 0 inside, and the radius of a disc as large as that part."""
+    away_px, (rows, columns) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    radius_px = np.sqrt(np.bincount(labels.ravel()) / np.pi)
+    return away_px, radius_px[labels[rows, columns]]
+
+
+def find_cells(density: Array) -> Array:
     """Return where cells of any kind are, by the density of green."""
     green = density[..., 1]
     low, high = CELL_DENSITY

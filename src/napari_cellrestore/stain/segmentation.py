@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import gaussian, threshold_otsu
+from skimage.filters import gaussian
 
 from napari_cellrestore.nuclei import stained_nuclei
 from napari_cellrestore.nuclei.finding import SMALLEST_UM2
+from napari_cellrestore.nuclei.others import BLUE_SHARE, EDGE_PX, OUTSIDE, REACH, find_cells, from_nearest
 from napari_cellrestore.stain.gaussians import Moments, distances, log_norms, posterior
 from napari_cellrestore.stain.images import Range, levels
 
@@ -25,16 +26,8 @@ BACKGROUND, RED_CELL, NUCLEUS, CYTOPLASM = range(4)
 
 #: Smallest nucleus in pixels where their size is not known: of most microscopes larger than a platelet.
 SMALLEST_PX = 400
-#: Cells lie above a threshold of the optical density of green that adapts between these.
-THRESHOLD = (0.05, 0.15)
-#: Of the green that haemoglobin takes it takes at least this part of blue; what takes less, as platelets do, is violet.
-BLUE_SHARE = 0.5
-#: How far a white cell reaches from its nucleus, in radii of a disc as large as the nucleus.
-REACH = 0.75
-#: Pixels on either side of the edge of a nucleus that are no example of either.
-EDGE_PX = 2
-#: Squared Mahalanobis distance in three colours beyond which 1 in 100, and 1 in 1000, pixels of a class lie.
-FAR, OUTSIDE = 11.34, 16.27
+#: Squared Mahalanobis distance in three colours beyond which 1 in 100 pixels of a class lie; OUTSIDE is that of 1 in 1000.
+FAR = 11.34
 #: A class with fewer examples in an image is not in it.
 LEAST_EXAMPLES = 100
 #: Rounds of expectation and maximisation, and of how many pixels of an image at most.
@@ -100,7 +93,7 @@ def stain_classes(image: Any, *, pixel_um: float | None = None, intensity: Range
 def segmented(colours: Array, pixel_um: float | None = None) -> Segmented:
     """Return what the pixels of an image (Y, X, 3) of 0 to 255 show; see :func:`stain_classes`."""
     density = _density(colours)
-    cells = density[..., 1] > _threshold(density[..., 1])
+    cells = find_cells(density)
     nuclei, doubt = _nuclei(colours, pixel_um)
     depth, near = _depth(nuclei)
     examples = np.zeros((len(CLASSES), *near.shape), bool)
@@ -125,11 +118,6 @@ def _density(colours: Array) -> Array:
     return np.asarray(-np.log10(np.clip(gaussian(colours, 1, channel_axis=-1) / white, 1 / 255, None)))
 
 
-def _threshold(green: Array) -> float:
-    low, high = THRESHOLD
-    return float(np.clip(threshold_otsu(green), low, high)) if np.ptp(green) > 1e-6 else low
-
-
 def _nuclei(colours: Array, pixel_um: float | None) -> tuple[Array, str]:
     """Return labels of nuclei, none of them where they are doubted, and why they are."""
     limits = {"pixel_um": 1.0, "smallest_um2": SMALLEST_PX} if pixel_um is None else {"pixel_um": pixel_um}
@@ -141,10 +129,8 @@ def _depth(nuclei: Array) -> tuple[Array, Array]:
     """Return the depth of each pixel in a nucleus, negative outside, in pixels, and which are in a white cell."""
     if not nuclei.any():
         return np.full(nuclei.shape, -np.inf), np.zeros(nuclei.shape, bool)
-    away, (rows, columns) = ndimage.distance_transform_edt(nuclei == 0, return_indices=True)
-    radius = np.sqrt(np.bincount(nuclei.ravel()) / np.pi)
-    near = away <= REACH * radius[nuclei[rows, columns]]
-    return ndimage.distance_transform_edt(nuclei > 0) - away, near
+    away_px, radius_px = from_nearest(nuclei)
+    return ndimage.distance_transform_edt(nuclei > 0) - away_px, away_px <= REACH * radius_px
 
 
 def _neither(colours: Array, means: Array, covariances: Array, found: Array) -> Array:

@@ -203,7 +203,8 @@ def last(steps: Generator[Any, None, T], said: Callable[[Any], object] = lambda 
         try:
             said(next(steps))
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            value: T = end.value
+            return value
 
 
 def _median(values: np.ndarray) -> float:
