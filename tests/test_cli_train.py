@@ -141,7 +141,7 @@ def test_a_recipe_that_is_none_leaves_nothing(home, run, right, wrong):
         (("tiny.yaml", "--pairs", "grey", "sharp", "--folder", "run", "--model", "sharp"), "sharp: exists already"),
         (
             ("tiny.yaml", "--unpaired", "dim", "sharp", "--folder", "run"),
-            "learns from pairs, but images came that do not",
+            "learns from pairs, these images do not belong to each other",
         ),
         (("best", "--images", "sharp", "--folder", "run"), "no recipe 'best'; known are deblur-fast"),
         (("deblurgan", "--pairs", "dim", "sharp", "--folder", "run"), "vgg19"),

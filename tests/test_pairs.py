@@ -24,6 +24,7 @@ from napari_cellrestore.pairs import (
     Split,
     change_colours,
     check_leaks,
+    images_known,
     match_folders,
     open_picture,
     split_by_image,
@@ -37,7 +38,11 @@ from napari_cellrestore.stack import ImageStack
 
 
 def recipe(*images, **changes):
-    return Recipe(name="tiny", network="pix2pix-fast", losses={"l1": 1}, images=images, **changes)
+    return Recipe(**{"name": "tiny", "network": "pix2pix-fast", "losses": {"l1": 1}, "images": images, **changes})
+
+
+def cyclic(*images, **changes):
+    return recipe(*images, losses={"cycle": 1, "identity": 1}, **changes)
 
 
 def texture(seed, shape=(96, 100), sigma=2.0, low=30, high=220):
@@ -651,7 +656,7 @@ def test_arrays_that_cannot_be(inputs, targets, message):
 def test_unpaired_images_are_drawn_independently(tmp_path):
     a = save(tmp_path / "bright", [f"{i}.png" for i in range(7)], lambda n: np.full((40, 50), 150 + 10 * n))
     b = save(tmp_path / "dark", [f"x{i}.png" for i in range(5)], lambda n: np.full((60, 30), 10 * n))
-    got = training_images(recipe(ImageSource(kind="unpaired", input=str(a), target=str(b))))
+    got = training_images(cyclic(ImageSource(kind="unpaired", input=str(a), target=str(b))))
     seen = set()
     for seed in range(200):
         crop = got.pairs.crop(np.random.default_rng(seed), 24)
@@ -663,10 +668,35 @@ def test_unpaired_images_are_drawn_independently(tmp_path):
     assert {name for name, _ in got.test()} == {"0.png, x0.png"}
 
 
+def test_unpaired_images_of_two_types_have_grey_levels_of_their_own(tmp_path):
+    a = save(tmp_path / "camera", [f"{i}.tif" for i in range(5)], lambda n: 257 * texture(n), np.uint16)
+    b = save(tmp_path / "old", [f"{i}.png" for i in range(5)], lambda n: texture(10 + n))
+    got = training_images(cyclic(ImageSource(kind="unpaired", input=str(a), target=str(b))))
+    there, back = images_known(got.pairs), images_known(got.way_back().pairs)
+    assert (there["input_range"], there["output_range"], there["output_dtype"]) == ((0, 65535), (0, 255), "uint8")
+    assert (back["input_range"], back["output_range"], back["output_dtype"]) == ((0, 255), (0, 65535), "uint16")
+    ((_, crop),), ((_, turned),) = got.test(), got.way_back().test()
+    np.testing.assert_array_equal(turned.input, crop.target)
+    np.testing.assert_array_equal(turned.target, crop.input)
+    given = training_images(
+        cyclic(ImageSource(kind="unpaired", input=str(a), target=str(b)), intensity_range=(0, 60000))
+    )
+    assert (given.pairs.intensity_range, given.pairs.target_range) == ((0, 60000), (0, 255))
+
+
+def test_unpaired_images_that_cannot_train(tmp_path):
+    a = save(tmp_path / "one", [f"{i}.png" for i in range(4)], texture)
+    b = save(tmp_path / "other", [f"{i}.png" for i in range(4)], lambda n: texture(10 + n))
+    with pytest.raises(ValueError, match="inputs and targets are one folder: give images of two kinds"):
+        training_images(cyclic(ImageSource(kind="unpaired", input=str(a), target=f"{a}/../one")))
+    with pytest.raises(ValueError, match="recipe 'tiny' learns from pairs, these images do not belong to each other"):
+        training_images(recipe(ImageSource(kind="unpaired", input=str(a), target=str(b))))
+
+
 def test_paired_and_unpaired_images_train_together(tmp_path, folders):
     a = save(tmp_path / "bright", [f"{i}.png" for i in range(5)], lambda n: texture(20 + n))
     b = save(tmp_path / "dark", [f"{i}.png" for i in range(5)], lambda n: texture(30 + n))
-    got = training_images(recipe(source(folders), ImageSource(kind="unpaired", input=str(a), target=str(b))))
+    got = training_images(cyclic(source(folders), ImageSource(kind="unpaired", input=str(a), target=str(b))))
     paired = [got.pairs.crop(np.random.default_rng(seed), 24).paired for seed in range(200)]
     assert 0.4 < np.mean(paired) < 0.6
     assert sorted(got.splits) == ["bright, inputs", "bright, targets", "noisy"]

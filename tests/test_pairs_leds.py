@@ -143,7 +143,7 @@ def test_a_camera_of_twelve_bits_and_a_scanner_of_eight(folders, tmp_path):
     wanted = recipe(folders, intensity_range=(0, 4095))
     images = training_images(wanted)
     assert (images.pairs.intensity_range, images.pairs.target_range) == ((0, 4095), (0, 255))
-    assert images.pairs.target_dtype == "uint8"
+    assert images.pairs.dtypes[1] == "uint8"
     preview = [event.preview for event in train(wanted, images.pairs, tmp_path / "run")][-1]
     assert all(image.max() <= 300 for image in preview)  # all in the levels of the target
     card = make_model(tmp_path / "run", tmp_path / "tiny", images, wanted).card

@@ -42,7 +42,7 @@ class Darker:
 
     in_channels = out_channels = 3
     intensity_range = target_range = (0.0, 255.0)
-    target_dtype = None
+    dtypes = ("uint8", "uint8")
     pixel_um = 0.1
 
     def crop(self, rng, size):

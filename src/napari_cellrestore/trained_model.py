@@ -67,6 +67,7 @@ def make_model(
     which : {"generator", "back"}
         The way there or the way back of a recipe that has both.
     """
+    images = images.way_back() if which == "back" else images
     network, step = trained_network(run, recipe, which=which)
     card = _card(network, recipe, images, target.name, data).model_copy(update={"steps": step, "licence": licence})
     model = Model(network, card, target)

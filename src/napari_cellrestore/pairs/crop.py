@@ -49,8 +49,8 @@ class Pairs(Protocol):
         """The same of targets."""
 
     @property
-    def target_dtype(self) -> str | None:
-        """Type of the targets' pixels, where it is not that of the inputs."""
+    def dtypes(self) -> tuple[str, str]:
+        """Types of the pixels of inputs and of targets."""
 
     @property
     def pixel_um(self) -> float | None:
@@ -65,10 +65,11 @@ class Pairs(Protocol):
 
 def images_known(pairs: Pairs) -> dict[str, Any]:
     """Return what a model must say of the images that it learned from, as fields of its card."""
+    dtype, target_dtype = pairs.dtypes
     known: dict[str, Any] = {
         "input_range": pairs.intensity_range,
-        "output_range": pairs.target_range if pairs.target_dtype else None,
-        "output_dtype": pairs.target_dtype,
+        "output_range": None if dtype == target_dtype else pairs.target_range,
+        "output_dtype": None if dtype == target_dtype else target_dtype,
         "pixel_um": pairs.pixel_um,
     }
     leds = getattr(pairs, "leds", None)

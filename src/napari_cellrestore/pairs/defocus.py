@@ -88,7 +88,7 @@ class DefocusPairs:
         self.margin_px = max(self.MARGIN, _reach_px(self.settings))
         self.pictures = {path: self._open(path) for path in (*train, *validation, *test)}
         self.intensity_range = self.target_range = self._range()
-        self.target_dtype: str | None = None
+        self.dtypes = ("uint8", "uint8")
         self._rescaled: dict[tuple[Path, float], Array] = {}
         self._train, self._validation, self._test = list(train), list(validation), list(test)
 

@@ -139,7 +139,7 @@ class ImagePairs:
         self.in_channels: int = in_planes * in_colours
         inputs, targets = [p for field in fields for p in field.inputs], [field.target for field in fields]
         dtype, target_dtype = (_same_type(pictures, "images") for pictures in (inputs, targets))
-        self.target_dtype = None if dtype == target_dtype else target_dtype
+        self.dtypes = dtype, target_dtype
         if self.ONE_TYPE:
             _same_type([inputs[0], targets[0]], "images")
         sizes = {picture.pixel_um for picture in (*inputs, *targets)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, imag
 from napari_cellrestore.pairs.split import SETS, Split, check_leaks, fingerprint, look_alikes, split_by_image
 from napari_cellrestore.pairs.stacks import some, stack_fields, stacks_in
 from napari_cellrestore.pairs.unpaired import MixedPairs, UnpairedImages
+from napari_cellrestore.pairs.way_back import WayBack, turned_round
 from napari_cellrestore.recipe import ImageSource, Recipe
 
 Array = np.ndarray
@@ -51,6 +52,14 @@ class TrainingImages:
     splits: dict[str, Split]
     test: Callable[[], Iterator[tuple[str, Crop]]]
     notes: tuple[str, ...] = ()
+
+    def way_back(self) -> TrainingImages:
+        """Return the same images with inputs and targets exchanged."""
+        return replace(
+            self,
+            pairs=WayBack(self.pairs),
+            test=lambda: ((name, turned_round(crop)) for name, crop in self.test()),
+        )
 
 
 class _Set(Pairs, Protocol):
@@ -170,6 +179,13 @@ def _stacks(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
 
 
 def _unpaired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+    if not wanted.recipe.cyclic:
+        raise ValueError(
+            f"recipe {wanted.recipe.name!r} learns from pairs, these images do not belong to each other: give pairs, or take a "
+            "recipe such as CycleGAN"
+        )
+    if Path(source.input).resolve() == Path(str(source.target)).resolve():
+        raise ValueError("inputs and targets are one folder: give images of two kinds, each in a folder of its own")
     if wanted.recipe.in_planes > 1:
         raise ValueError(f"in_planes is {wanted.recipe.in_planes}: unpaired images are of one plane; use focus stacks")
     splits = {
@@ -264,9 +280,10 @@ def _unused(found: Iterable[_Found]) -> list[str]:
     """Return a note where images of 16 bits use a small part of their range."""
     for one in found:
         low, high = one.pairs.intensity_range
-        few = list(one.look.values())[:: -(-len(one.look) // 8)]
-        if (low, high) != DETECTOR_RANGE["uint16"] or any(picture.dtype != np.uint16 for picture in few):
+        of_16_bits = [picture for picture in one.look.values() if picture.dtype == np.uint16]
+        if (low, high) != DETECTOR_RANGE["uint16"] or not of_16_bits:
             continue
+        few = of_16_bits[:: -(-len(of_16_bits) // 8)]
         brightest = max(int(picture.whole().max()) for picture in few)
         if brightest < _USED * high:
             return [

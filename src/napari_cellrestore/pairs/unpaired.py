@@ -23,8 +23,11 @@ class UnpairedImages:
     ----------
     train, validation, test : (inputs, targets)
         Pictures; the two of validation and test are shown side by side in the order given.
-    augmentation, intensity_range, notes
+    augmentation, notes
         As of :class:`ImagePairs`.
+    intensity_range : (float, float), optional
+        Grey levels that the network knows as -1 and 1; where the kinds have pixels of two types, of the inputs. What is
+        not given is found as :class:`ImagePairs` does, for each type.
     """
 
     def __init__(
@@ -37,21 +40,24 @@ class UnpairedImages:
         intensity_range: tuple[float, float] | None = None,
         notes: Sequence[str] = (),
     ) -> None:
+        one_type = len({picture.dtype for part in train for picture in part}) == 1
         # Each kind as pairs of an image with itself: then a crop of a kind is a crop of such a pair.
         self._kinds = [
             ImagePairs(
                 *([Field.of(p.name, p, p) for p in part[kind]] for part in (train, validation, test)),
                 augmentation=augmentation,
-                intensity_range=intensity_range,
+                intensity_range=intensity_range if one_type or kind == 0 else None,
             )
             for kind in (0, 1)
         ]
         ours, theirs = self._kinds
         self.in_channels, self.out_channels = ours.in_channels, theirs.out_channels
         self.pixel_um = ours.pixel_um if ours.pixel_um == theirs.pixel_um else None
-        low, high = zip(ours.intensity_range, theirs.intensity_range, strict=True)
-        self.intensity_range = self.target_range = min(low), max(high)
-        self.target_dtype: str | None = None
+        self.dtypes = ours.dtypes[0], theirs.dtypes[0]
+        self.intensity_range, self.target_range = ours.intensity_range, theirs.intensity_range
+        if one_type:
+            low, high = zip(ours.intensity_range, theirs.intensity_range, strict=True)
+            self.intensity_range = self.target_range = min(low), max(high)
         self.notes = [*notes, *ours.notes, *theirs.notes]
 
     def __len__(self) -> int:
@@ -110,7 +116,7 @@ class MixedPairs:
             ("out_channels", "convert the images of one"),
             ("intensity_range", "save both in one type, or give intensity_range"),
             ("target_range", "save the targets of both in one type"),
-            ("target_dtype", "save the targets of both in one type"),
+            ("dtypes", "save both in one type"),
         ):
             first = getattr(parts[0], what)
             for name, part in zip(names[1:], parts[1:], strict=True):
@@ -122,7 +128,7 @@ class MixedPairs:
         self._shares = np.asarray(shares, float) / sum(shares)
         self.in_channels, self.out_channels = parts[0].in_channels, parts[0].out_channels
         self.intensity_range, self.target_range = parts[0].intensity_range, parts[0].target_range
-        self.target_dtype = parts[0].target_dtype
+        self.dtypes = parts[0].dtypes
         sizes = {part.pixel_um for part in parts}
         self.pixel_um = sizes.pop() if len(sizes) == 1 else None
 
