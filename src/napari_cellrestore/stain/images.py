@@ -83,8 +83,8 @@ def grey_levels(pixels: Any, intensity: Range | None, name: str = "image") -> Ra
     if intensity is None:
         if array.dtype != np.uint8:
             raise ValueError(
-                f"{name} is {array.dtype}, whose full scale is not known: give intensity=(black, full scale), such as "
-                f"(0, {65535 if array.dtype.kind in 'iu' else 1})"
+                f"{name} is {array.dtype}, whose full scale is not known: give the intensity of black and of full scale, "
+                f"such as 0 and {65535 if array.dtype.kind in 'iu' else 1}"
             )
         return 0.0, FULL
     low, high = (float(level) for level in intensity)

@@ -197,7 +197,7 @@ def check_pixels(pixels: Array, wanted: Sequence[int], images: int) -> None:
     if few:
         said = ", ".join(f"{CLASSES[k]!r} has {pixels[k]:.0f} pixels" for k in few)
         rest = [CLASSES[k] for k in wanted if k not in few]
-        leave = f", or leave it out: classes={tuple(rest)}" if rest else ""
+        leave = f", or leave it out: the classes are then {', '.join(rest)}" if rest else ""
         raise ValueError(
             f"class {said} in {images} images, {LEAST_PX} are needed: give images that show it, of the right pixel_um{leave}"
         )
