@@ -13,6 +13,8 @@ Array = np.ndarray
 
 #: Full scales that images of more than 8 bit, or of floating point, are taken to have.
 FULL_SCALES = {"i": (255, 1023, 4095, 16383, 65535), "f": (1, 255, 4095, 65535)}
+#: Of a large lazy plane so many windows along each side decide, of so many pixels.
+WINDOWS, WINDOW_PX = 4, 512
 
 
 def as_stack(image_or_stack: Array | da.Array | ImageStack) -> ImageStack:
@@ -32,17 +34,29 @@ def as_stack(image_or_stack: Array | da.Array | ImageStack) -> ImageStack:
 
 
 def deciding_pixels(stack: ImageStack) -> Array:
-    """Return the pixels that decide: all of an array in memory, the middle plane of a lazy one."""
+    """Return the pixels that decide: all of an array in memory; of a lazy one the middle plane, of a large one parts of it.
+
+    The parts lie side by side in what is returned, evenly spread over the plane: a slide is not read through for this.
+    """
     if isinstance(stack.data, np.ndarray):
         return stack.data
     middle = tuple(stack.size(letter) // 2 for letter in stack.plane_axes)
-    rows, columns = (max(1, n // 2048) for n in stack.yx_shape)
-    return np.asarray(stack.data[(*middle, slice(None, None, rows), slice(None, None, columns))])
+    rows, columns = (_windows(n) for n in stack.yx_shape)
+    parts = [da.concatenate([stack.data[(*middle, y, x)] for x in columns], axis=1) for y in rows]
+    return np.asarray(da.concatenate(parts, axis=0))
+
+
+def _windows(length: int) -> list[slice]:
+    if length <= WINDOWS * WINDOW_PX:
+        return [slice(0, length)]
+    firsts = np.linspace(0, length - WINDOW_PX, WINDOWS).round().astype(int).tolist()
+    return [slice(first, first + WINDOW_PX) for first in firsts]
 
 
 def thinned(pixels: Array, stack: ImageStack) -> Array:
     """Return every so many-th pixel, enough for means and medians: deciding must not take longer than looking."""
-    steps = [slice(None, None, max(1, n // 256)) for n in stack.yx_shape]
+    last = pixels.ndim - (1 if stack.rgb else 0)
+    steps = [slice(None, None, max(1, n // 256)) for n in pixels.shape[last - 2 : last]]
     where: tuple[Any, ...] = (..., *steps, *([slice(3)] if stack.rgb else []))
     return np.asarray(pixels[where])
 
@@ -72,7 +86,7 @@ def grey_range(
     scales = FULL_SCALES["f" if dtype.kind == "f" else "i"]
     high = float(next((scale for scale in scales if most <= scale), most))
     low = min(0.0, least)
-    seen = "the image" if isinstance(stack.data, np.ndarray) else "its middle plane"
+    seen = "the image" if isinstance(stack.data, np.ndarray) else "what was looked at of its middle plane"
     return (
         low,
         high,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from threading import Event
 
@@ -9,14 +10,16 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
+from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.deconvolve import deconvolution_model
 from napari_cellrestore.files import open_stack
-from napari_cellrestore.gui.layers import layer_data
+from napari_cellrestore.gui.layers import layer_data, smaller_levels
 from napari_cellrestore.gui.restore.live import LiveRestoration
+from napari_cellrestore.gui.restore.shown_input import ShownInput
 from napari_cellrestore.gui.restore.widget import RestoreWidget
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.model import load_model, save_model
@@ -108,6 +111,75 @@ def test_only_tiles_in_view_are_computed(viewer, widget, qtbot):
     widget._draw()
     qtbot.wait(300)
     assert widget._live._tiles[middle] is tile  # not computed again
+
+
+def slow_disk(side=4000, chunk=250):
+    """A smear that is read in chunks, and the threads that read each."""
+    image, read = smear((side, side, 3)), []
+
+    def chunk_of(block_info=None):
+        read.append(threading.current_thread().name)
+        (y0, y1), (x0, x1), _ = block_info[None]["array-location"]
+        return image[y0:y1, x0:x1]
+
+    chunks = ((chunk,) * (side // chunk),) * 2 + ((3,),)
+    return image, da.map_blocks(chunk_of, chunks=chunks, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)), read
+
+
+def test_nothing_is_read_by_the_window_and_tiles_around_the_view_follow(viewer, widget, qtbot):
+    image, lazy, read = slow_disk()
+    stack = ImageStack(lazy, "YXS", pixel_um=0.1)
+    plan = plan_restoration(stack, load_model("deblur-fast"))
+    assert len(read) < 160  # of 256: not the whole of it to decide
+    read.clear()
+    live = LiveRestoration(stack, load_model("deblur-fast"), plan)
+    layer = Image(live.levels, rgb=True)
+    layer._level_materializer = None
+    live.follow(layer)
+    layer.corner_pixels, layer._data_level = np.array([[900, 900], [1400, 1400]]), 0
+    shown = live.region((), range(900, 1400), range(900, 1400), 1)
+    assert not shown.any()  # nothing was read yet
+    qtbot.waitUntil(lambda: live.n_finished == 16, timeout=60_000)
+    qtbot.waitUntil(lambda: not live.pending and not live._input.pending, timeout=10_000)
+    # what is in view first, but for a tile begun when napari read the whole for its thumbnail
+    assert set(list(live._tiles)[:5]) > {(1, 1), (1, 2), (2, 1), (2, 2)}
+    assert threading.main_thread().name not in read
+    np.testing.assert_array_equal(
+        live._input.region((), range(1200, 1230), range(1000, 1030), 1), image[1200:1230, 1000:1030]
+    )
+    coarse = live._input.region((), range(0, 20), range(100, 120), 2)
+    assert not coarse.any()
+    qtbot.waitUntil(lambda: not live._input.pending, timeout=10_000)
+    np.testing.assert_array_equal(live._input.region((), range(0, 20), range(100, 120), 2), image[0:40:2, 200:240:2])
+    live.stop()
+
+
+def test_smaller_copies_of_a_file_are_shown_in_place_of_every_so_many_th_pixel(qapp, qtbot):
+    stack = ImageStack(da.zeros((2100, 2100, 3), dtype=np.uint8, chunks=(700, 700, 3)), "YXS", pixel_um=0.1)
+    small = da.full((1050, 1050, 3), 7, dtype=np.uint8, chunks=(525, 525, 3))
+    layer = Image([stack.data, small, small[:500]], rgb=True)
+    assert list(smaller_levels(layer)) == [2]
+    live = LiveRestoration(
+        stack, load_model("deblur-fast"), plan_restoration(stack, "deblur-fast"), smaller_levels(layer)
+    )
+    live._input.region((), range(1000, 1050), range(1000, 1050), 2)
+    qtbot.waitUntil(lambda: not live._input.pending, timeout=10_000)
+    assert (live._input.region((), range(1000, 1050), range(1000, 1050), 2) == 7).all()
+    live.stop()
+
+
+def test_what_was_read_is_forgotten_where_it_is_too_much(qapp, qtbot, monkeypatch):
+    _, lazy, read = slow_disk(2000)
+    shown = ShownInput(ImageStack(lazy, "YXS"), {}, lambda: None)
+    monkeypatch.setattr(ShownInput, "KEPT_BYTES", 2 * 512 * 512 * 3)
+    for row in range(3):
+        shown.region((), range(512 * row, 512 * row + 5), range(5), 1)
+        qtbot.waitUntil(lambda: not shown.pending, timeout=10_000)
+    assert list(shown._blocks) == [(1, 1, 0), (1, 2, 0)]
+    shown.stop()
+    count = len(read)
+    assert not shown.region((), range(5), range(5), 1).any()
+    assert len(read) == count  # it reads nothing more
 
 
 def test_a_whole_image_in_view_loses_its_dimming(viewer, widget, qtbot):

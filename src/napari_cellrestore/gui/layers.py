@@ -154,6 +154,17 @@ def stack_from_layer_data(data: Any, options: Mapping[str, Any]) -> ImageStack:
     )
 
 
+def smaller_levels(layer: Image) -> dict[int, da.Array]:
+    """Return the smaller copies that a pyramid has, by how many pixels of the finest level are one along each side."""
+    levels: dict[int, da.Array] = {}
+    for level in layer.data[1:] if layer.multiscale and not hasattr(layer.data[0], "finished") else []:
+        finest, shape = (array.shape[: layer.ndim] for array in (layer.data[0], level))
+        factor = round(finest[-1] / shape[-1])
+        if (*finest[:-2], *(-(-n // factor) for n in finest[-2:])) == shape:
+            levels[factor] = da.asarray(level)
+    return levels
+
+
 def finished(data: Any) -> Any:
     """Return what the data will be when all of it is computed: the data, but for a restoration still filling in."""
     return data.finished() if hasattr(data, "finished") else data

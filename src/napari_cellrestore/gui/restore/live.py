@@ -1,16 +1,16 @@
 """A restored layer that fills in where one looks.
 
 napari asks the levels of a multiscale layer for the pixels it shows. They answer at once: finished tiles are restored
-pixels, the rest is the input, dimmed. The tiles asked for are then computed one after another in a thread, and the
-layer is drawn again as they come. What is no longer looked at is not computed. Of several passes there is a second layer,
-of their spread, that fills in with the first.
+pixels, the rest is the input, dimmed. The tiles asked for are then computed one after another in a thread, those around
+the view after those in it, and the layer is drawn again as they come. What is no longer looked at is not computed. Of
+several passes there is a second layer, of their spread, that fills in with the first.
 """
 
 from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, product
 from threading import Lock
@@ -22,6 +22,7 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_cellrestore.gui.restore.shown_input import ShownInput
 from napari_cellrestore.model import Model
 from napari_cellrestore.restore import Plan, before, halves, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
@@ -40,6 +41,8 @@ class LiveRestoration(QObject):
     model : Model
     plan : Plan
         From :func:`napari_cellrestore.restore.plan_restoration` for this stack and model.
+    smaller : mapping of int to array
+        Smaller copies that the file of the stack has itself, by how many of its pixels are one, see :class:`ShownInput`.
     """
 
     #: A view of more tiles than this computes none: zoom in to restore.
@@ -53,7 +56,9 @@ class LiveRestoration(QObject):
     failed = Signal(str)
     _tile_done = Signal()
 
-    def __init__(self, stack: ImageStack, model: Model, plan: Plan) -> None:
+    def __init__(
+        self, stack: ImageStack, model: Model, plan: Plan, smaller: Mapping[int, da.Array] | None = None
+    ) -> None:
         super().__init__()
         #: What is shown where nothing is restored yet: what came, in the axes of the result.
         self.stack = before(stack, plan)
@@ -66,8 +71,9 @@ class LiveRestoration(QObject):
         self._tiles: dict[Key, np.ndarray] = {}
         self._spreads: dict[Key, np.ndarray] = {}
         self._wanted: list[Key] = []
+        self._around: list[Key] = []
         self._lock = Lock()
-        self._working = False
+        self._working = self._working_in_view = False
         self.view_is_too_large = False
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="restore")
         self._y = self.stack.axes.index("Y")
@@ -79,6 +85,8 @@ class LiveRestoration(QObject):
         self._timer.setInterval(self.DRAW_EVERY_MS)
         self._timer.timeout.connect(self.changed)
         self._tile_done.connect(self._draw_soon)
+        own = self.stack.data is stack.data  # smaller copies are those of the stack, not of what was made of it
+        self._input = ShownInput(self.stack, dict(smaller or {}) if own else {}, self._tile_done.emit)
         smallest = max(stack.yx_shape)
         self._factors = factors = [1, 2]
         while smallest // factors[-1] > 1024:
@@ -107,8 +115,10 @@ class LiveRestoration(QObject):
     ) -> np.ndarray:
         """Return pixels (rows, columns[, S]) of one plane at one level, and have their tiles computed if wanted."""
         y, x = (slice(r.start * factor, r.stop * factor, factor) for r in (rows, columns))
-        part: tuple[Any, ...] = (*planes, y, x)
-        shown = np.full((len(rows), len(columns)), np.nan, np.float32) if spread else np.array(self.stack.data[part])
+        if spread:
+            shown = np.full((len(rows), len(columns)), np.nan, np.float32)
+        else:
+            shown = self._input.region(planes, rows, columns, factor)
         missing = []
         for key, tile, top, left, bottom, right in self._tiles_in(planes, y, x, spread=spread):
             first_row, first_column = -(-max(top, y.start) // factor), -(-max(left, x.start) // factor)
@@ -124,22 +134,31 @@ class LiveRestoration(QObject):
             else:
                 piece = tile[first_row * factor - top :: factor, first_column * factor - left :: factor]
                 target[...] = piece[: target.shape[0], : target.shape[1]]
-        if want:
-            self._want(self._missing_in_view(planes) if self._followed else missing)
+        if want and self._followed:
+            self._want(*self._missing_in_view(planes))
+        elif want:
+            self._want(missing)
         return shown
 
     def follow(self, *layers: Image) -> None:
         """Compute what is in view of these layers; napari reads more than that, such as the whole for the thumbnail."""
         self._followed = list(layers)
 
-    def _missing_in_view(self, planes: Key) -> list[Key]:
+    def _missing_in_view(self, planes: Key) -> tuple[list[Key], list[Key]]:
+        """Return the tiles in view that are not finished, and those around them."""
         layer = next(
             (one for one in self._followed if one.visible), self._followed[0]
         )  # others are not kept up to date
         (top, left), (bottom, right) = layer.corner_pixels[:, -2:].tolist()  # at the level shown, both inside
         factor = self._factors[layer.data_level]
         y, x = slice(top * factor, (bottom + 1) * factor), slice(left * factor, (right + 1) * factor)
-        return [key for key, tile, *_ in self._tiles_in(planes, y, x) if tile is None]
+        in_view = [key for key, tile, *_ in self._tiles_in(planes, y, x) if tile is None]
+        seen = set(in_view)
+        wider = (
+            slice(max(s.start - max(edges), 0), s.stop + max(edges))
+            for s, edges in ((y, self.plan.rows), (x, self.plan.columns))
+        )
+        return in_view, [key for key, tile, *_ in self._tiles_in(planes, *wider) if tile is None and key not in seen]
 
     def _tiles_in(
         self, planes: Key, y: slice, x: slice, *, spread: bool = False
@@ -167,15 +186,14 @@ class LiveRestoration(QObject):
 
     # --- what is computed -------------------------------------------------------------------------------
 
-    def _want(self, keys: list[Key]) -> None:
+    def _want(self, keys: list[Key], around: Sequence[Key] = ()) -> None:
         """Compute these tiles next, from the middle of the view outwards, and forget what was wanted before."""
         self.view_is_too_large = len(keys) > self.TILES_IN_VIEW
         if self.view_is_too_large:
-            return
-        middle = np.mean(keys, axis=0) if keys else 0
+            keys, around = [], []
         with self._lock:
-            self._wanted = sorted(keys, key=lambda key: float(np.sum((np.asarray(key) - middle) ** 2)))
-            if self._working or self._pool is None or not keys:
+            self._wanted, self._around = _from_the_middle(keys), _from_the_middle(around)
+            if self._working or self._pool is None or not (keys or around):
                 return
             self._working = True
             self._pool.submit(self._work)
@@ -183,10 +201,11 @@ class LiveRestoration(QObject):
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._wanted or self._pool is None:
+                self._working_in_view = bool(self._wanted)
+                if self._pool is None or not (self._wanted or self._around):
                     self._working = False
                     return
-                key = self._wanted.pop(0)
+                key = (self._wanted or self._around).pop(0)
             try:
                 if key not in self._tiles:
                     mean, spread = self._compute_both(key)
@@ -197,7 +216,7 @@ class LiveRestoration(QObject):
             except Exception as error:  # said once to the user; the thread must not die silently
                 log.exception("tile %s", key)
                 with self._lock:
-                    self._wanted, self._working = [], False
+                    self._wanted, self._around, self._working = [], [], False
                 self.failed.emit(" ".join(str(error).split()))
                 return
 
@@ -217,9 +236,9 @@ class LiveRestoration(QObject):
 
     @property
     def pending(self) -> int:
-        """Number of tiles that are wanted and not finished."""
+        """Number of tiles in view that are wanted and not finished."""
         with self._lock:
-            return len(self._wanted) + self._working
+            return len(self._wanted) + (self._working and self._working_in_view)
 
     @property
     def n_finished(self) -> int:
@@ -229,8 +248,9 @@ class LiveRestoration(QObject):
     def stop(self) -> None:
         """Compute nothing more; finished tiles stay."""
         with self._lock:
-            pool, self._pool, self._wanted = self._pool, None, []
+            pool, self._pool, self._wanted, self._around = self._pool, None, [], []
         self._timer.stop()
+        self._input.stop()
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -260,6 +280,11 @@ class LiveRestoration(QObject):
 
         nothing = np.empty((0,) * len(chunks), self._exact.dtype)
         return da.map_blocks(block, chunks=chunks, dtype=nothing.dtype, meta=nothing, name=False)
+
+
+def _from_the_middle(keys: Sequence[Key]) -> list[Key]:
+    middle = np.mean(keys, axis=0) if keys else 0
+    return sorted(keys, key=lambda key: float(np.sum((np.asarray(key) - middle) ** 2)))
 
 
 class LivePart:

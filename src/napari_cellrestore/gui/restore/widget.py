@@ -31,7 +31,7 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice
-from napari_cellrestore.gui.layers import stack_from_layer
+from napari_cellrestore.gui.layers import smaller_levels, stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.restore.domain_box import DomainBox
 from napari_cellrestore.gui.restore.live import LiveRestoration
@@ -199,7 +199,7 @@ class RestoreWidget(Panel):
         stack, model, plan = self._decided
         source = self.layer_choice.layer
         self._drop_result()
-        self._live = live = LiveRestoration(stack, model, plan)
+        self._live = live = LiveRestoration(stack, model, plan, smaller_levels(source))
         live.changed.connect(self._draw)
         live.failed.connect(show_error)
         self._result, *spread = layers = result_layers(live, source)
