@@ -1,14 +1,18 @@
 """Measure how long the window stands still while a restored layer fills in, beside a plain lazy layer.
 
-Run with ``xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python benchmarks/window.py``, or on a screen. Nothing here is
-asserted. A timer of 5 ms runs in the window's event loop; the longest time between two of its ticks is the gap.
+With a path of a large image on disk (OME-Zarr, TIFF) that is what is restored, where the view first lies: how long until the
+first tile is shown, and the gaps while the view moves on. Run with ``xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python
+benchmarks/window.py``, or on a screen. Nothing here is asserted. A timer of 5 ms runs in the window's event loop; the longest
+time between two of its ticks is the gap.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # not the user's settings
 
@@ -44,10 +48,65 @@ def gaps_ms(
     return held, sorted(1e3 * np.diff(ticks))[::-1]
 
 
+def wait(seconds: float) -> None:
+    """Let the event loop turn."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        QApplication.processEvents()
+        time.sleep(0.001)
+
+
+def large(viewer: napari.Viewer, path: Path) -> None:
+    """Print what a large image on disk takes."""
+    begin = time.perf_counter()
+    (layer,) = viewer.open(str(path), plugin="napari-cellrestore")
+    wait(3)
+    widget = RestoreWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    load_model("deblur-fast")
+    viewer.camera.zoom = (
+        viewer.camera.zoom * max(layer.data[0].shape[:2] if layer.multiscale else layer.data.shape[:2]) / 900
+    )
+    wait(3)
+    print(f"{path.name}: opened, and the widget ready, after {time.perf_counter() - begin - 6:.1f} s")
+    held, gaps = gaps_ms(widget.apply, lambda: bool(widget._live and widget._live.n_finished))
+    print(
+        f"Apply holds the window up {held:.0f} ms; the first tile came {held + sum(gaps):.0f} ms after the click, gaps of",
+        end=" ",
+    )
+    print(", ".join(f"{gap:.0f}" for gap in gaps[:3]), "ms")
+    moves = iter(range(1, 60))
+
+    def move() -> None:
+        step = next(moves, None)
+        if step is not None:
+            viewer.camera.center = tuple(c + 8 * step for c in viewer.camera.center[-2:])
+
+    timer = QTimer()
+    timer.timeout.connect(move)
+    timer.start(100)
+    _, gaps = gaps_ms(lambda: None, lambda: next(moves, None) is None, limit_s=8)
+    timer.stop()
+    print(
+        f"while the view moved for 8 s: gaps of {', '.join(f'{gap:.0f}' for gap in gaps[:5])} ms, "
+        f"{widget._live.n_finished} tiles"
+    )
+    viewer.reset_view()
+    _, gaps = gaps_ms(lambda: None, lambda: False, limit_s=5)
+    print(f"the whole in view: gaps of {', '.join(f'{gap:.0f}' for gap in gaps[:3])} ms; {widget.status.text()}")
+
+
 def main() -> None:
-    """Print both."""
+    """Print both, or what a large image takes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", type=Path, nargs="?", help="a large image on disk")
+    path = parser.parse_args().path
     viewer = napari.Viewer()
     viewer.window.resize(1400, 900)
+    if path is not None:
+        large(viewer, path)
+        viewer.close()
+        return
     image = np.random.default_rng(0).integers(60, 230, SHAPE).astype(np.uint8)
     ((data, options, _),) = layer_data(ImageStack(image, "YXS", pixel_um=0.1))
     viewer.add_image(data, **options)

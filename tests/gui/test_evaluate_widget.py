@@ -585,6 +585,10 @@ def test_pairs_are_chosen_and_scored_in_a_process(widget, tmp_path, qtbot):
     widget.options.pixel.setValue(0.25)
     expected = ["evaluate", "dye", "--pairs", *map(str, homes), "--out", str(tmp_path), "--pixel-um", "0.25", "--json"]
     assert widget.arguments(homes[0], tmp_path) == expected
+    widget.options.leds.line.setText(str(tmp_path / "leds.csv"))
+    line = widget.arguments(homes[0], tmp_path)
+    assert line[line.index("--leds") + 1] == str(tmp_path / "leds.csv")
+    widget.options.leds.line.clear()
     widget.evaluate_button.click()
     wait_for_results(widget, qtbot)
     assert said(widget) == "Done"

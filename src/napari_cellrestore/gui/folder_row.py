@@ -1,4 +1,4 @@
-"""A line with the path of a folder, and a button to choose it."""
+"""A line with the path of a folder or a file, and a button to choose it."""
 
 from __future__ import annotations
 
@@ -49,4 +49,30 @@ class FolderRow(QWidget):
 
     def _choose(self) -> None:
         if name := QFileDialog.getExistingDirectory(self, self._title, self.line.text()):
+            self.line.setText(name)
+
+
+class FileRow(FolderRow):
+    """A file, typed or chosen.
+
+    Parameters
+    ----------
+    title, placeholder : str
+        As of :class:`FolderRow`.
+    kinds : str
+        Of the files to choose from, such as ``"Tables (*.csv *.json)"``.
+    """
+
+    def __init__(self, title: str, placeholder: str, kinds: str) -> None:
+        super().__init__(title, placeholder)
+        self._kinds = kinds
+
+    @property
+    def file(self) -> Path | None:
+        """The file with its full path, None where there is no text; it need not exist."""
+        return self.folder
+
+    def _choose(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, self._title, self.line.text(), self._kinds)
+        if name:
             self.line.setText(name)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, 
 from superqt import QCollapsible
 
 from napari_cellrestore.evaluate import SHARP_UM
+from napari_cellrestore.gui.folder_row import FileRow
 
 
 class EvaluateOptions(QCollapsible):
@@ -26,6 +27,8 @@ class EvaluateOptions(QCollapsible):
         self.axes.setToolTip("What the axes are, where files do not say: ZYX, of colours ZYXS, of LED stacks AYXS")
         self.data_range = QLineEdit(placeholderText="from the image type")
         self.data_range.setToolTip("Span of possible grey levels, for PSNR and SSIM: 255 for 8 bit, 4095 for 12 bit")
+        self.leds = FileRow("Table of the LEDs", "beside the stacks", "Tables of LEDs (*.csv *.json)")
+        self.leds.setToolTip("Of LED stacks: their table, where none lies beside them")
         validator = QDoubleValidator(0, 1e12, 6)
         validator.setLocale(QLocale.c())
         self.data_range.setValidator(validator)
@@ -47,6 +50,7 @@ class EvaluateOptions(QCollapsible):
         form.addRow("z step", self.z_step)
         form.addRow("Pixel size", self.pixel)
         form.addRow("Axes", self.axes)
+        form.addRow("LED table", self.leds)
         form.addRow("Data range", self.data_range)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.addWidget(content)
@@ -60,7 +64,8 @@ class EvaluateOptions(QCollapsible):
         """Show the options of pairs, or those of focus stacks."""
         for row in (self._sharp, self.align_box, self.z_step):
             self._form.setRowVisible(row, not pairs)
-        self._form.setRowVisible(self.pixel, pairs)
+        for row in (self.pixel, self.leds):
+            self._form.setRowVisible(row, pairs)
 
     def settings(self, pairs: bool) -> dict[str, Any]:
         """Return what must be the same for an evaluation to go on, as its ledger has it."""
@@ -69,7 +74,8 @@ class EvaluateOptions(QCollapsible):
             "axes": self.axes.text().strip() or None,
         }
         if pairs:
-            return same | {"pixel_um": self.pixel.value() or None}
+            leds = self.leds.file
+            return same | {"pixel_um": self.pixel.value() or None, "leds": None if leds is None else str(leds)}
         return same | {"align": self.align_box.isChecked(), "z_step_um": self.z_step.value() or None}
 
 

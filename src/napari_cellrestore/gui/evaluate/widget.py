@@ -165,7 +165,8 @@ class EvaluateWidget(Panel):
         if not self.of_pairs:
             line += ["--sharp", *(f"{value:g}" for value in self.options.sharp_um)]
             line += ["--align"] if settings["align"] else []
-        names = {"z_step_um": "--z-step", "axes": "--axes", "data_range": "--data-range", "pixel_um": "--pixel-um"}
+        names = {"z_step_um": "--z-step", "axes": "--axes", "leds": "--leds"}
+        names |= {"data_range": "--data-range", "pixel_um": "--pixel-um"}
         for name, option in names.items():
             line += [] if settings.get(name) is None else [option, str(settings[name])]
         return [*line, "--json"]
