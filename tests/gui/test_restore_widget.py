@@ -94,6 +94,9 @@ def test_saving_gives_the_numbers_shown(viewer, widget, qtbot, tmp_path):
         np.testing.assert_array_equal(np.asarray(saved.data[key[0]]), tile[0])
     assert (saved.pixel_um, saved.z_um.tolist()) == (0.1, [0, 0.5])
     assert saved.provenance["weights_sha256"] == load_model("deblur-fast").card.weights_sha256
+    widget.save(path.with_suffix(".zarr"))
+    qtbot.waitUntil(lambda: path.with_suffix(".zarr").exists() and not widget._saving.running, timeout=30_000)
+    np.testing.assert_array_equal(np.asarray(open_stack(path.with_suffix(".zarr")).data), np.asarray(saved.data))
 
 
 def test_only_tiles_in_view_are_computed(viewer, widget, qtbot):

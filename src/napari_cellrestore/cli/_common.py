@@ -79,7 +79,9 @@ def stem(path: str | Path) -> str:
     ('cells', 'cells.v2')
     """
     path = Path(path).resolve()
-    return path.name if path.is_dir() else path.stem.removesuffix(".ome")
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        return path.name
+    return path.stem.removesuffix(".ome")
 
 
 def check_new(path: Path) -> None:

@@ -1,25 +1,27 @@
 """Image files and folders as stacks, lazily, and stacks as files.
 
->>> from napari_cellrestore.files import open_stack, write_tiff
+>>> from napari_cellrestore.files import open_stack, write_image, write_tiff
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from napari_cellrestore.files.colours import colour_files, open_colours
 from napari_cellrestore.files.export import write_tiff
-from napari_cellrestore.files.folder import KINDS, open_files, open_folder, open_picture
+from napari_cellrestore.files.folder import KINDS, TIFF_SUFFIXES, open_files, open_folder, open_picture
 from napari_cellrestore.files.led_table import FoundTable, find_table, read_table
 from napari_cellrestore.files.planes import FileError, file_errors, sniff
 from napari_cellrestore.files.tiff import open_tiff
+from napari_cellrestore.files.zarr import SUFFIX, is_zarr
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.stack import ImageStack
 
-__all__ = ["open_stack", "write_tiff", "image_suffixes"]
+__all__ = ["open_stack", "write_image", "write_tiff", "image_suffixes", "is_zarr"]
 
 AnyPath = str | PathLike[str]
 
@@ -40,9 +42,10 @@ def open_stack(
     Parameters
     ----------
     path_or_paths : path or sequence of paths
-        TIFF (plain, ImageJ, OME, tiled, compressed, pyramid: its full resolution), PNG or JPEG; a folder, or several
-        files, with one plane each, which are stacked along Z in the order of the numbers in their names. Three LED stacks
-        of one array with red, green and blue in their names, or the folder that holds them, are the colours of one.
+        TIFF (plain, ImageJ, OME, tiled, compressed, pyramid: its full resolution), PNG or JPEG; the folder of an OME-Zarr
+        image (0.4 or 0.5); a folder, or several files, with one plane each, which are stacked along Z in the order of the
+        numbers in their names. Three LED stacks of one array with red, green and blue in their names, or the folder that
+        holds them, are the colours of one.
     axes : str, optional
         What the axes are, where the file does not say or says it wrongly: a letter of
         :data:`napari_cellrestore.stack.AXES` for each, in the order of the opened stack or of the file.
@@ -91,6 +94,8 @@ def open_stack(
 def _open(
     paths: Sequence[Path], *, axes: str | None, lit: bool = False, names: Sequence[str] = (), table: str = ""
 ) -> ImageStack:
+    if zarrs := [path.name for path in paths if is_zarr(path)]:
+        return _open_zarr(paths, zarrs[0], axes=axes, lit=lit)
     if len(paths) > 1:
         return open_files(paths, _common_folder(paths), axes=axes, lit=lit, names=names)
     path = paths[0]
@@ -99,6 +104,38 @@ def _open(
     with file_errors(path.name):
         opener = open_tiff if sniff(path) == "TIFF" else open_picture
     return opener(path, axes=axes, lit=lit)
+
+
+def _open_zarr(paths: Sequence[Path], name: str, *, axes: str | None, lit: bool) -> ImageStack:
+    from napari_cellrestore.files.zarr.opening import open_zarr  # half a second, for those who have such images
+
+    if len(paths) > 1:
+        raise FileError(f"{name}: it is an OME-Zarr, and several files are opened as one plane each; open it by itself")
+    return open_zarr(paths[0], axes=axes, lit=lit)
+
+
+def write_image(
+    path: AnyPath,
+    stack: ImageStack,
+    *,
+    overwrite: bool = False,
+    resume: Mapping[str, Any] | None = None,
+    on_resume: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a stack as the name says: ``.tif`` as OME-TIFF, ``.zarr`` as OME-Zarr, which may go on where it was broken off.
+
+    See :func:`write_tiff`, which begins anew always, and :func:`napari_cellrestore.files.zarr.writing.write_zarr`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == SUFFIX:
+        from napari_cellrestore.files.zarr.writing import write_zarr
+
+        return write_zarr(path, stack, overwrite=overwrite, resume=resume, on_resume=on_resume)
+    if suffix not in TIFF_SUFFIXES:
+        raise ValueError(
+            f"{Path(path).name}: stacks are written as TIFF or OME-Zarr; give a name that ends in .ome.tif or .ome.zarr"
+        )
+    return write_tiff(path, stack, overwrite=overwrite)
 
 
 def _table(paths: Sequence[Path], leds: LedTable | AnyPath | None) -> FoundTable | None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import numpy as np
 
 from napari_cellrestore.files.calibration import Calibration
-from napari_cellrestore.files.planes import FileError
+from napari_cellrestore.files.planes import WHOLE_PLANE_BYTES, FileError
 from napari_cellrestore.stack import AXES, ImageStack, check_axes
 
 #: What an axis of unknown meaning is taken for, by what is still free.
@@ -131,9 +132,10 @@ def place(axes: str, letters: str, shape: Sequence[int], name: str) -> tuple[lis
 
 
 def _whole_planes(data: da.Array, axes: str) -> da.Array:
-    """Return the array with one plane a block where the file has its pages along another axis."""
+    """Return the array with one plane a block where the file has its pages along another axis; large planes stay in parts."""
     planes = axes.index("Y")
-    if max(data.chunksize[:planes], default=1) > 1:
+    plane_bytes = data.nbytes // np.prod(data.shape[:planes], initial=1)
+    if max(data.chunksize[:planes], default=1) > 1 and plane_bytes <= WHOLE_PLANE_BYTES:
         size = {i: 1 if i < planes else -1 for i in range(data.ndim)}
         return data.rechunk(size)
     return data

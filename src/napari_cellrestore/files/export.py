@@ -15,20 +15,23 @@ import numpy.typing as npt
 import tifffile
 
 from napari_cellrestore.files.calibration import SAVED
+from napari_cellrestore.files.planes import WHOLE_PLANE_BYTES
 from napari_cellrestore.stack import ImageStack
 
 #: Types of pixels that OME-TIFF can hold.
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 #: A classic TIFF addresses 4 GiB; some are left for directories.
 CLASSIC_BYTES = 2**32 - 2**25
+#: Side of the tiles of planes that are too large to be computed whole.
+TILE_PX = 512
 
 
 def write_tiff(path: str | os.PathLike[str], stack: ImageStack, *, overwrite: bool = False) -> Path:
     """Write a stack as OME-TIFF, which :func:`~napari_cellrestore.files.open_stack` opens as the same stack.
 
     Pixel size, positions along Z (also uneven ones), channel names, axes, LED table and provenance are kept. Planes
-    are computed and written one after the other, to a temporary file that takes the name at the end: a file of that
-    name is always complete.
+    are computed and written one after the other, large ones in tiles by rows of blocks, to a temporary file that takes the
+    name at the end: a file of that name is always complete. Beyond 4 GB it is a BigTIFF.
 
     Parameters
     ----------
@@ -66,7 +69,7 @@ def write_tiff(path: str | os.PathLike[str], stack: ImageStack, *, overwrite: bo
         )
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        tifffile.imwrite(unfinished, iter_planes(stack), ome=True, **_layout(stack), metadata=_metadata(stack))
+        tifffile.imwrite(unfinished, _pixels(stack), ome=True, **_layout(stack), metadata=_metadata(stack))
         os.replace(unfinished, path)
     except tifffile.OmeXmlError as error:
         raise ValueError(
@@ -98,14 +101,53 @@ def iter_planes(stack: ImageStack) -> Iterator[npt.NDArray[Any]]:
         yield np.ascontiguousarray(stack.data[index])
 
 
+def iter_tiles(stack: ImageStack) -> Iterator[npt.NDArray[Any]]:
+    """Yield square tiles of every plane, row by row; those at the end of a row or of the plane are smaller.
+
+    What is computed at a time are the rows of one row of blocks, so that no block is computed twice.
+    """
+    for index in np.ndindex(stack.data.shape[: len(stack.plane_axes)]):
+        plane = stack.data[index]
+        rest = np.empty((0, *plane.shape[1:]), plane.dtype)
+        for rows in _rows_of_blocks(plane):
+            rest = np.concatenate([rest, np.asarray(plane[rows])])
+            while len(rest) >= TILE_PX or (len(rest) and rows.stop == len(plane)):
+                for left in range(0, plane.shape[1], TILE_PX):
+                    yield rest[:TILE_PX, left : left + TILE_PX]
+                rest = rest[TILE_PX:]
+
+
+def _rows_of_blocks(plane: Any) -> Iterator[slice]:
+    """Yield the rows that each row of blocks covers; of an array in memory those of a tile."""
+    sizes = (
+        plane.chunks[0] if hasattr(plane, "chunks") else [TILE_PX] * (len(plane) // TILE_PX) + [len(plane) % TILE_PX]
+    )
+    stop = 0
+    for size in filter(None, sizes):
+        stop += size
+        yield slice(stop - size, stop)
+
+
+def _in_tiles(stack: ImageStack) -> bool:
+    return stack.data.nbytes // stack.n_planes > WHOLE_PLANE_BYTES
+
+
+def _pixels(stack: ImageStack) -> Iterator[npt.NDArray[Any]]:
+    return iter_tiles(stack) if _in_tiles(stack) else iter_planes(stack)
+
+
 def _layout(stack: ImageStack) -> dict[str, Any]:
     """Return how the pixels are stored."""
+    sizes = [-(-n // TILE_PX) * TILE_PX if _in_tiles(stack) else n for n in stack.yx_shape]
+    stored_bytes = stack.n_planes * sizes[0] * sizes[1] * stack.size("S") * stack.data.dtype.itemsize
     layout: dict[str, Any] = {
         "shape": stack.data.shape,
         "dtype": stack.data.dtype,
         "photometric": "rgb" if stack.rgb else "minisblack",
-        "bigtiff": stack.data.nbytes > CLASSIC_BYTES,
+        "bigtiff": stored_bytes > CLASSIC_BYTES,
     }
+    if _in_tiles(stack):
+        layout["tile"] = (TILE_PX, TILE_PX)
     if stack.rgb:
         layout |= {"planarconfig": "contig", "extrasamples": ["unassalpha"] if stack.size("S") == 4 else None}
     return layout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_cellrestore.files.folder import KINDS
 from napari_cellrestore.files.planes import FileError
+from napari_cellrestore.files.zarr import is_zarr
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.leds.reading import read_rows
 
@@ -38,7 +39,7 @@ def read_table(path: Path, notes: Sequence[str] = ()) -> FoundTable:
 
 def find_table(path: Path) -> FoundTable | None:
     """Return the table beside a file or in a folder, with a note; None where there is none."""
-    if path.is_dir():
+    if path.is_dir() and not is_zarr(path):
         found, place = table_in(path), "in the folder"
     else:
         found, place = table_beside(path), "beside the file"

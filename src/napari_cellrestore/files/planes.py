@@ -174,7 +174,7 @@ class Planes:
         self.shape = (*lead, *plane_shape)
         self.ndim = len(self.shape)
         self.dtype = np.dtype(dtype)
-        self.stamps = {path: _stamp(path) for path in {plane.path for plane in self.planes}}
+        self.stamps = {path: stamp_of(path) for path in {plane.path for plane in self.planes}}
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return self.planes, self.lead, self.shape, str(self.dtype), sorted(self.stamps.items())
@@ -184,7 +184,7 @@ class Planes:
         plane = self.planes[number]
         name = Path(plane.path).name
         try:
-            if _stamp(plane.path) != self.stamps[plane.path]:
+            if stamp_of(plane.path) != self.stamps[plane.path]:
                 raise FileError(f"{name}: the file has changed since it was opened; open it again")
             part = plane.read(where)
         except FileError:
@@ -198,7 +198,8 @@ class Planes:
         return part.astype(self.dtype, copy=False)
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def stamp_of(path: str | Path) -> tuple[int, int]:
+    """Return size and time of a file, which change when it does."""
     stat = Path(path).stat()
     return stat.st_size, stat.st_mtime_ns
 

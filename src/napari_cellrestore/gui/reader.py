@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.utils.notifications import show_error, show_info
 
-from napari_cellrestore.files import image_suffixes, open_stack
-from napari_cellrestore.gui.layers import layer_data
+from napari_cellrestore.files import image_suffixes, is_zarr, open_stack
+from napari_cellrestore.gui.layers import LayerData, layer_data
+from napari_cellrestore.stack import ImageStack
+
+if TYPE_CHECKING:
+    from napari_cellrestore.files.zarr.opening import Levels
 
 AnyPath = str | Sequence[str]
 
@@ -19,7 +23,7 @@ TOLD = ("naming the axes", "images: the first", "cut off")
 
 
 def get_reader(path: AnyPath) -> Callable[[AnyPath], list[Any]] | None:
-    """Return the reader of image files, of a folder with image files, or of several files as one stack.
+    """Return the reader of image files, of an OME-Zarr, of a folder with image files, or of several files as one stack.
 
     None where a path is none of these, so that napari asks another plugin.
     """
@@ -34,8 +38,7 @@ def read(path: AnyPath) -> list[Any]:
     dialog that asks for another plugin and does not show the line. Without a window it is raised.
     """
     try:
-        stack = open_stack(path)
-        layers = layer_data(stack)
+        stack, layers = _opened(path)
     except (ValueError, FileNotFoundError) as error:
         if napari.current_viewer() is None:
             raise
@@ -47,7 +50,31 @@ def read(path: AnyPath) -> list[Any]:
     return layers
 
 
+def _opened(path: AnyPath) -> tuple[ImageStack, list[LayerData]]:
+    stack = open_stack(path)
+    layers = layer_data(stack)
+    one = Path(path if isinstance(path, str) else path[0])
+    if is_zarr(one):
+        from napari_cellrestore.files.zarr.opening import open_levels
+
+        levels = open_levels(one)
+        layers = [_pyramid(layer, levels, stack, number) for number, layer in enumerate(layers)]
+    return stack, layers
+
+
+def _pyramid(layer: LayerData, levels: Levels, stack: ImageStack, channel: int) -> LayerData:
+    """Return the layer of a channel with its smaller copies, shown from and to the grey levels that the file says."""
+    data, options, kind = layer
+    where = (*[slice(None)] * stack.axes.index("C"), channel) if "C" in stack.axes else ()
+    if levels.smaller:
+        data, options = [data, *(level[where] for level in levels.smaller)], {**options, "multiscale": True}
+    window = levels.windows[channel] if channel < len(levels.windows) and not stack.rgb else None
+    return data, {**options, "contrast_limits": window or options["contrast_limits"]}, kind
+
+
 def _is_ours(path: Path) -> bool:
+    if is_zarr(path):
+        return True
     if path.is_dir():
         return any(file.suffix.lower() in image_suffixes() for file in path.iterdir())
     return path.suffix.lower() in image_suffixes()

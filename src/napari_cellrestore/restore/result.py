@@ -10,7 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from napari_cellrestore.files import write_tiff
+from napari_cellrestore.files import write_image
 from napari_cellrestore.restore.inputs import ImageLike, Models, before, loaded
 from napari_cellrestore.restore.plan import Plan, plan_restoration
 from napari_cellrestore.restore.tiles import restored_tiles, tiles_with_spread
@@ -121,9 +121,9 @@ def _made(stack: ImageStack, plan: Plan, pixels: da.Array, made: dict[str, Any])
 def write_with_spread(
     path: Path, mean: ImageStack, spread: ImageStack, *, overwrite: bool = False
 ) -> tuple[Path, Path]:
-    """Write the restored stack, and its spread beside it, as OME-TIFF; return both files.
+    """Write the restored stack, and its spread beside it, as OME-TIFF or OME-Zarr; return both.
 
-    Each tile is computed once: both go to temporary files first, since a TIFF is written plane by plane.
+    Each tile is computed once: both go to temporary files first, and from there to where they belong.
     """
     beside = spread_path(path)
     with TemporaryDirectory(prefix=".unfinished-", dir=path.parent, ignore_cleanup_errors=True) as folder:
@@ -133,7 +133,7 @@ def write_with_spread(
         ]
         da.store([da.asarray(mean.data), da.asarray(spread.data)], held, lock=False)
         for target, one, pixels in zip((path, beside), (mean, spread), held, strict=True):
-            write_tiff(target, one.replace(data=pixels), overwrite=overwrite)
+            write_image(target, one.replace(data=pixels), overwrite=overwrite)
     return path, beside
 
 

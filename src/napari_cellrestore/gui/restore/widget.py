@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.files import write_tiff
+from napari_cellrestore.files import write_image
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice
 from napari_cellrestore.gui.layers import smaller_levels, stack_from_layer
@@ -42,6 +42,8 @@ from napari_cellrestore.model import Model, load_model, there_and_back, way_back
 from napari_cellrestore.restore import Plan, plan_restoration, write_with_spread
 from napari_cellrestore.spread import WAYS
 from napari_cellrestore.stack import ImageStack
+
+SAVED_AS = "OME-TIFF (*.ome.tif *.tif *.tiff);;OME-Zarr, a folder (*.ome.zarr *.zarr)"
 
 
 class RestoreWidget(Panel):
@@ -241,7 +243,7 @@ class RestoreWidget(Panel):
         if self._result is None:
             return
         proposal = f"{self._result.name}.ome.tif"
-        name, _ = QFileDialog.getSaveFileName(self, "Save the restored image", proposal, "TIFF (*.tif *.tiff)")
+        name, _ = QFileDialog.getSaveFileName(self, "Save the restored image", proposal, SAVED_AS)
         if name:
             self.save(Path(name))
 
@@ -318,7 +320,7 @@ def explain(plan: Plan, colour: str) -> str:
 
 def _write(_stop: Event, path: Path, stacks: Sequence[ImageStack]) -> Iterator[Path]:
     if len(stacks) == 1:
-        yield write_tiff(path, stacks[0], overwrite=True)
+        yield write_image(path, stacks[0], overwrite=True)
     else:
         yield write_with_spread(path, *stacks, overwrite=True)[0]
 
