@@ -22,12 +22,12 @@ NAME = "napari_cellrestore"
 
 #: Modules by floor: a module imports from its own floor or below.
 FLOORS = (
-    "stack objective leds recipe card",
+    "stack objective leds recipe card plain",
     "files focus register illumination segment prepare rescan metrics psf beads kernels isotropy recover simulate stain "
     "filters filtered nuclei scan_lines artefacts transfer",
     "networks losses optimiser augment pairs schemes train model deconvolve kernel_model stain_model",
     "tiling rewriting engine sample spread passes domain defocus_prediction restore latent_walk trust evaluate held_out "
-    "trained_model report jobs",
+    "trained_model report jobs batch",
     "cli gui",
 )
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}

@@ -1,20 +1,52 @@
 """Networks written in another way give the same numbers."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from napari_cellrestore.engine import torch_run
-from napari_cellrestore.networks import create_network
+from napari_cellrestore.networks import NETWORKS, create_network
 from napari_cellrestore.rewriting import PhaseConv, double_by_phases, fold_batch_norm, rewritten
+
+#: Small enough to run in a second; every architecture appears.
+SMALL = {
+    "pix2pix": {"filters": 2, "blocks": 12},
+    "pix2pix-fast": {},
+    "pan": {"filters": 4, "blocks": 10},
+    "deblurgan": {"filters": 4, "blocks": 2},
+    "rrdb": {"width": 8, "growth": 4, "blocks": 1},
+    "unet-wulff": {"filters": 4},
+    "transfer-unet": {"filters": 4},
+    "cae": {"filters": 4},
+    "vae": {"filters": 4, "latent": 8},
+    "unet-efficientnet": {},
+    "defocus-unet": {"filters": 4},
+    "nafnet": {"width": 8, "blocks": [1, 1]},
+    "nafnet-fast": {"width": 16},
+    "patch-discriminator": {"filters": 4},
+    "pan-discriminator": {"filters": 4},
+    "vgg-discriminator": {"filters": 4},
+    "distance": {"filters": 4},
+}
+OPTIONS = [
+    ("pix2pix-fast", {"upsample": "resize"}),
+    ("deblurgan", {"filters": 4, "blocks": 2, "norm": "batch", "upsample": "resize"}),
+    ("cae", {"filters": 4, "upsample": "resize"}),
+    ("defocus-unet", {"filters": 4, "upsample": "resize"}),
+    ("transfer-unet", {"filters": 2, "kernel": 3, "upsample": "transposed"}),
+]
 
 
 def trained(name, **options):
-    """A network whose batch norms have seen something."""
+    """A network whose batch norms have seen something, and in which no weight is zero."""
     torch.manual_seed(0)
     network = create_network(name, **options).train()
     with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
         for _ in range(3):
             network(torch.rand(2, 3, 128, 128) * 2 - 1)
     return network.eval()
@@ -59,21 +91,31 @@ def test_other_convolutions_stay(other):
     assert not any(isinstance(part, PhaseConv) for part in double_by_phases(smooth).modules())
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("pix2pix-fast", {}),
-        ("pix2pix-fast", {"upsample": "resize"}),
-        ("transfer-unet", {"filters": 4}),
-        ("cae", {"filters": 4, "upsample": "resize"}),
-        ("defocus-unet", {"filters": 4, "upsample": "resize"}),
-        ("nafnet-fast", {"width": 8}),
-    ],
-)
+def test_every_architecture_is_tested():
+    assert set(SMALL) == set(NETWORKS)
+
+
+@pytest.mark.parametrize(("name", "options"), [*SMALL.items(), *OPTIONS])
 def test_networks_give_the_same(name, options):
+    if name == "unet-efficientnet":
+        pytest.importorskip("monai")
     network = trained(name, **options)
-    image = np.random.default_rng(0).uniform(-1, 1, (128, 256, 3)).astype(np.float32)
-    np.testing.assert_allclose(torch_run(network)(image), torch_run(network, rewrite=False)(image), atol=1e-4)
+    image = torch.rand(1, 3, 128, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        expected, other = network(image), network(-image)
+        ours = rewritten(deepcopy(network)).to(memory_format=torch.channels_last)(image)
+    largest = float(expected.abs().max())
+    assert float((other - expected).abs().max()) > 1e-3 * largest  # of what is always the same no error would be seen
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-4 * largest)
+
+
+def test_an_engine_leaves_the_network_as_it_was():
+    network = trained("transfer-unet", filters=4)
+    before, shape = str(network), (128, 256, 3)
+    image = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    ours, plain = torch_run(network)(image), torch_run(network, rewrite=False)(image)
+    np.testing.assert_allclose(ours, plain, atol=1e-4)
+    assert str(network) == before
 
 
 def test_nothing_is_left_of_what_can_be_written_otherwise():
@@ -82,3 +124,26 @@ def test_nothing_is_left_of_what_can_be_written_otherwise():
     assert sum(isinstance(part, PhaseConv) for part in network.modules()) == 7
     folded = fold_batch_norm(trained("pix2pix-fast"))
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
+
+
+def test_norms_are_folded_across_what_does_nothing():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4)
+    norm.running_mean.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.Identity(), norm, nn.Dropout2d(), nn.ReLU()).eval()
+    image = torch.rand(1, 3, 9, 8)
+    with torch.no_grad():
+        expected = network(image)
+        torch.testing.assert_close(rewritten(network)(image), expected, rtol=1e-5, atol=1e-6)
+    assert [type(layer) for layer in network if not isinstance(layer, nn.Identity)] == [nn.Conv2d, nn.ReLU]
+
+
+def test_a_norm_beyond_an_activation_stays():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)).eval()
+    assert [type(layer) for layer in rewritten(network)] == [nn.Conv2d, nn.ReLU, nn.BatchNorm2d]
+
+
+def test_sequences_that_lie_beside_each_other_are_not_one():
+    beside = nn.ModuleList([nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.BatchNorm2d(4))]).eval()
+    assert isinstance(rewritten(beside)[1][0], nn.BatchNorm2d)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_cellrestore.plain import from_json, shortly
+
 #: Version of the card's format; a card of a newer version is refused.
 CARD_VERSION = 1
+#: Wrong fields that are named in an error.
+MOST_ERRORS = 8
 
 
 class ModelCard(BaseModel):
@@ -73,8 +76,8 @@ class ModelCard(BaseModel):
     def from_json(cls, text: str) -> ModelCard:
         """Return the card written in JSON; ValueError in one line where it is not one."""
         try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
+            content = from_json(text)
+        except ValueError as error:
             raise ValueError(f"the card is not JSON: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"the card is a {type(content).__name__}, not a table of fields")
@@ -98,8 +101,10 @@ class ModelCard(BaseModel):
 
 
 def field_errors(error: ValidationError) -> list[str]:
-    """Return one phrase for each field that pydantic refused."""
-    return [
-        f"field {'.'.join(map(str, item['loc'])) or '(all)'}: {item['msg']} (came: {str(item['input'])[:80]})"
-        for item in error.errors(include_url=False)
+    """Return one phrase for each field that pydantic refused, of many the first."""
+    wrong = error.errors(include_url=False)
+    phrases = [
+        f"field {shortly('.'.join(map(str, item['loc']))) or '(all)'}: {shortly(item['msg'], 300)} (came: {shortly(item['input'])})"
+        for item in wrong[:MOST_ERRORS]
     ]
+    return phrases + [f"and {len(wrong) - MOST_ERRORS} more"] * (len(wrong) > MOST_ERRORS)

@@ -63,13 +63,21 @@ class Passes:
 
 
 def passes_of(
-    models: Sequence[Model], engine: str, device: str, *, way: str, stride: int, number: int, seed: int | None
+    models: Sequence[Model],
+    engine: str,
+    device: str,
+    precision: str = "float32",
+    *,
+    way: str,
+    stride: int,
+    number: int,
+    seed: int | None,
 ) -> Passes:
     """Return the passes over models that :func:`check_way` let through."""
     if way == "dropout":
         (model,) = models
         models = [replace(model, network=with_seeded_dropout(model.network), runners={})]
-    runs = tuple(runner(model, engine, device) for model in models)
+    runs = tuple(runner(model, engine, device, precision) for model in models)
     return Passes(runs, stride, way, number, seed or 0, _symmetries(models[0]))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from glob import glob
 from math import isfinite, isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+from uuid import uuid4
 
 from napari_cellrestore.cli import WRONG_INPUT, one_line
 
@@ -90,6 +92,20 @@ def check_new(path: Path) -> None:
         raise ValueError(f"{path}: exists already; give another name")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+@contextmanager
+def new_table(path: Path) -> Iterator[TextIO]:
+    """Open a new table for writing; it appears under its name when it is whole."""
+    check_new(path)
+    unfinished = path.with_name(f".{uuid4().hex[:8]}.unfinished")
+    try:
+        # names of files may hold bytes that are no text
+        with unfinished.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def check_number(text: str) -> int:

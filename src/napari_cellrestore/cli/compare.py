@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import check_new, each, expand, mind, print_json, stem
+from napari_cellrestore.cli._common import check_new, each, expand, mind, new_table, print_json, stem
 from napari_cellrestore.cli._trust import Judge, domain_json, domain_of, domain_said, judge_with, legend
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     if comparison.rows:
         table = comparison.table(options.reference)
         if options.csv:
-            options.csv.write_text(table.csv(), encoding="utf-8")
+            with new_table(options.csv) as file:
+                file.write(table.csv())
         if options.spectrum:
             _write_spectra(options.spectrum, comparison)
         if not options.json:
@@ -301,7 +302,7 @@ def _write_spectra(path: Path, comparison: Comparison) -> None:
         return
     (frequency, _), *_ = comparison.spectra.values()
     ratios = [ratio for _, ratio in comparison.spectra.values()]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with new_table(path) as file:
         writer = csv.writer(file)
         writer.writerow([f"cycles per {'pixel' if comparison.pixel_um is None else 'um'}", *comparison.spectra])
         writer.writerows(np.column_stack([frequency, *ratios]).tolist())

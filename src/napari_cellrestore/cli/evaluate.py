@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_cellrestore.cli._cluster import add_dask, cluster_of, scored_on
 from napari_cellrestore.cli._common import add_axes, add_images, aligned, check_number, mind, print_json, read_splits
 
 if TYPE_CHECKING:
+    from napari_cellrestore.batch import Cluster
     from napari_cellrestore.evaluate import Evaluation, Ledger, Method, Sample
     from napari_cellrestore.evaluate.extremes import Causes
     from napari_cellrestore.model import Model
@@ -77,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="write page, tables and scores there; an evaluation that was stopped goes on from what is there",
     )
+    add_dask(parser, "score stacks and pairs")
     parser.add_argument(
         "--json", action="store_true", help="print a line of JSON for each stack or pair, then one for each source"
     )
@@ -101,15 +106,25 @@ def run(options: argparse.Namespace) -> int:
 
     models = [load_model(name) for name in options.models]
     _check(options, models)
+    if options.dask:
+        _make_absolute(options)
     left_out = 0
-    for source in [*_recorded(options, models), *_paired(options, models), *_simulated(options, models)]:
-        evaluation = _evaluate(options, source, models)
-        left_out += len(evaluation.left_out)
-        if options.json:
-            print_json({"source": source.name, "out": _folder(options, source), **evaluation.as_dict()})
-        else:
-            print(_text(source, evaluation), flush=True)
+    with cluster_of(options) as cluster:
+        for source in [*_recorded(options, models), *_paired(options, models), *_simulated(options, models)]:
+            evaluation = _evaluate(options, source, models, cluster)
+            left_out += len(evaluation.left_out)
+            if options.json:
+                print_json({"source": source.name, "out": _folder(options, source), **evaluation.as_dict()})
+            else:
+                print(_text(source, evaluation), flush=True)
     return 2 if left_out else 0
+
+
+def _make_absolute(options: argparse.Namespace) -> None:
+    """Make paths such as workers find them too, which run in folders of their own."""
+    options.stacks = list(map(os.path.abspath, options.stacks))
+    options.pairs = [tuple(map(os.path.abspath, pair)) for pair in options.pairs]
+    options.images = [(os.path.abspath(folder), *every) for folder, *every in options.images]
 
 
 def _check(options: argparse.Namespace, models: list[Model]) -> None:
@@ -216,7 +231,7 @@ def _settings(models: list[Model]) -> DefocusSettings:
 # --- scores ----------------------------------------------------------------------------------------------------
 
 
-def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) -> Evaluation:
+def _evaluate(options: argparse.Namespace, source: Source, models: list[Model], cluster: Cluster | None) -> Evaluation:
     """Score the samples of a source; what is written already is not scored again."""
     from napari_cellrestore.evaluate import LEDGER, PAIR_METRICS, Evaluation, Ledger, score_samples
     from napari_cellrestore.evaluate.scoring import METRICS
@@ -246,7 +261,8 @@ def _evaluate(options: argparse.Namespace, source: Source, models: list[Model]) 
     done = {} if ledger is None else {sample.name: sample for sample in ledger.done if not sample.reason}
     waiting = {name: make for name, make in source.samples.items() if name not in done}
     metrics = PAIR_METRICS if source.pairs else METRICS
-    scored = score_samples(waiting, source.methods, metrics, data_range=source.data_range, nuclei=True)
+    score = score_samples if cluster is None else partial(scored_on, cluster)
+    scored = score(waiting, source.methods, metrics, data_range=source.data_range, nuclei=True)
     with closing(scored), _progress(options, source, len(done)) as bar:
         for sample in scored:
             done[sample.name] = sample

@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import add_axes, check_new, each, expand, mind, print_json, stem
+from napari_cellrestore.cli._common import add_axes, check_new, each, expand, mind, new_table, print_json, stem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,7 +192,7 @@ def _list(values: np.ndarray) -> list[float]:
 
 
 def _write_csv(path: Path, curves: list[dict[str, Any]]) -> None:
-    with path.open("x", newline="", encoding="utf-8") as file:
+    with new_table(path) as file:
         writer = csv.writer(file)
         writer.writerow(["stack", "at", "plane", "z", "z_unit", "method", "value", "sharpest"])
         for curve in curves:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import add_axes, each, expand, print_json
+from napari_cellrestore.cli._common import add_axes, each, expand, print_json, say_or_json
 
 if TYPE_CHECKING:
+    from napari_cellrestore.card import ModelCard
     from napari_cellrestore.leds import LedTable
     from napari_cellrestore.stack import ImageStack
 
@@ -22,11 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="*", metavar="PATH", help="file or folder; without any, what this machine offers"
     )
     add_axes(parser)
+    parser.add_argument(
+        "--measure",
+        metavar="MODEL",
+        help="time all engines with this model, which takes about a minute; from then on the fastest is taken",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each path")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Describe the files, or the machine."""
+    """Describe the files, or the machine, or measure its engines."""
+    if options.measure:
+        if options.paths:
+            raise ValueError("--measure times engines and looks at no file: leave PATH out")
+        return _measure(options)
     if options.paths:
         return each(options, expand(options.paths), lambda path: _show_file(options, path))
     machine = describe_machine()
@@ -150,6 +160,7 @@ def describe_machine() -> dict[str, Any]:
     from napari_cellrestore.engine import available_engines
     from napari_cellrestore.model import list_models, models_folder
 
+    cards = list_models()
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "system": platform.platform(),
@@ -160,8 +171,28 @@ def describe_machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "engines": available_engines(),
         "models_folder": str(models_folder()),
-        "models": [card.name for card in list_models()],
+        "models": [card.name for card in cards],
+        "fastest": {card.name: _fastest(card) for card in cards if card.task != "distance"},
     }
+
+
+def _fastest(card: ModelCard) -> str:
+    """Return which engine is fastest for a model here, and why."""
+    from napari_cellrestore.engine import known, reason
+
+    measured = known(card)
+    return reason(measured, card) if measured else "not measured"
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from napari_cellrestore.engine import measure, reason
+    from napari_cellrestore.model import load_model
+
+    model = load_model(options.measure)
+    measured = measure(model)
+    said = reason(measured, model.card)
+    say_or_json(options, said, model=model.card.name, fastest=said, measured=measured.model_dump())
+    return 0
 
 
 def _version(package: str) -> str | None:
@@ -181,3 +212,6 @@ def _print_machine(machine: dict[str, Any]) -> None:
     print(f"{'threads':<20}{machine['threads']}")
     print(f"\n{'models are kept in':<20}{machine['models_folder']}")
     print(f"{'models':<20}{', '.join(machine['models']) or 'none'}")
+    print("\nfastest engine of")
+    for name, text in machine["fastest"].items():
+        print(f"{name:<20}{text}")

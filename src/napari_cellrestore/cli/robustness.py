@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_cellrestore.cli import WRONG_INPUT
-from napari_cellrestore.cli._common import IMAGE_SUFFIXES, check_new, check_number, mind, naming, print_json
+from napari_cellrestore.cli._common import IMAGE_SUFFIXES, check_new, check_number, mind, naming, new_table, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     if options.csv:
-        options.csv.write_text(table.csv(), encoding="utf-8")
+        with new_table(options.csv) as file:
+            file.write(table.csv())
     if options.json:
         print_json({"images": options.images, "left_out": left_out, **table.as_dict()})
     else:

@@ -14,7 +14,8 @@ from torch import nn
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.domain import judge_pixels
-from napari_cellrestore.engine import choose
+from napari_cellrestore.engine import Choice, choose_for
+from napari_cellrestore.model import Model
 from napari_cellrestore.passes import check_way
 from napari_cellrestore.restore.inputs import ImageLike, Models, colours_of, loaded, planes_of
 from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, thinned
@@ -26,6 +27,8 @@ Array = np.ndarray
 
 #: Side of a tile unless asked for otherwise: small enough to appear at once, large enough that the halo costs little.
 TILE_PX = 512
+#: With a halo of more than this part of it, tiles are twice as large, as long as one needs no more memory than this.
+WIDE_HALO, LARGE_TILE_BYTES = 1 / 8, 2**30
 
 
 class Plan(BaseModel):
@@ -57,6 +60,7 @@ class Plan(BaseModel):
     engine: str
     device: str
     precision: str
+    engine_why: str = ""  # where it was not named
     way: str = "once"  # one of spread.WAYS
     passes: int = 1  # of the network, or networks, over each tile
     seed: int | None = None  # of dropout
@@ -110,7 +114,8 @@ class Plan(BaseModel):
                 if self.passes == 1
                 else [f"passes     {self.passes} over each tile, {WAYS[self.way]}; the result is their mean"]
             ),
-            f"engine     {self.engine} on {self.device}, {self.precision}",
+            f"engine     {self.engine} on {self.device}, {self.precision}"
+            + (f" ({self.engine_why})" if self.engine_why else ""),
             f"memory     at most {self.memory_bytes / 2**20:.0f} MiB for each tile at work",
         ]
         return "\n".join(lines + [f"warning    {text}" for text in self.warnings])
@@ -140,9 +145,10 @@ def plan_restoration(
     model : Model or str, or several
         A loaded model or its name; of the way "members" two or more of one task.
     tile : int, optional
-        Side of a tile in pixels, rounded up to the stride.
+        Side of a tile in pixels, rounded up to the stride; 512 by default, or 1024 where the halo is wide.
     engine, device, precision : str
-        "auto" or a name, see :mod:`napari_cellrestore.engine`.
+        "auto" or a name, see :mod:`napari_cellrestore.engine`. "auto" is what was found fastest on this machine, if it was
+        measured (:func:`napari_cellrestore.engine.measure`); nothing is measured here.
     intensity : (float, float), optional
         Grey levels of black and of the brightest the detector can tell. Known for 8 bit; for other types taken from
         the data and said in the plan's warnings.
@@ -178,15 +184,20 @@ def plan_restoration(
     few = thinned(pixels, stack)
     low, high, guessed = grey_range(stack, pixels, intensity or _known_range(stack, cards))
     result_dtype, result_range = _result(stack, cards)
-    engine, device, precision = choose("torch" if way == "dropout" and engine == "auto" else engine, device, precision)
-    if way == "dropout" and engine != "torch":
+    if way == "dropout" and engine not in ("auto", "torch"):
         raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
     stride = lcm(*(card.stride for card in cards))
     halo = round_up(max(card.halo_px for card in cards), stride)
-    rows, columns = _tiles(stack, cards, tile, stride, halo)
+    bytes_per_px = max(_activation_bytes(one.network, one.card) for one in models)
+    rows, columns = _tiles(stack, cards, tile, stride, halo, bytes_per_px)
     minds = [text for card in cards for text in judge_pixels(stack, card, few, (low, high), guessed).warnings]
     finite = few[np.isfinite(few)]
     tile_px = (max(rows) + 2 * halo) * (max(columns) + 2 * halo)
+    work_mpx = np.prod(stack.data.shape) / stack.size("S") / max(len(chosen), 1) / 1e6
+    if way == "dropout" or len(models) > 1:
+        choice = _same_for_all(models, engine, device, precision)
+    else:
+        choice = choose_for(models[0], engine, device, precision, megapixels=work_mpx * number)
     return Plan(
         model=", ".join(card.name for card in cards),
         weights_sha256=", ".join(card.weights_sha256 for card in cards),
@@ -205,19 +216,27 @@ def plan_restoration(
         columns=columns,
         stride=stride,
         halo_px=halo,
-        engine=engine,
-        device=device,
-        precision=precision,
+        engine=choice.engine,
+        device=choice.device,
+        precision=choice.precision,
+        engine_why=choice.why,
         way=way,
         passes=number,
         seed=seed if way == "dropout" else None,
-        memory_bytes=max(_activation_bytes(one.network, one.card) for one in models) * tile_px,
-        warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds])),
+        memory_bytes=bytes_per_px * tile_px,
+        warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds, *choice.warnings])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
 
 
 # --- what a plan is decided from -----------------------------------------------------------------------------
+
+
+def _same_for_all(models: Sequence[Model], engine: str, device: str, precision: str) -> Choice:
+    """Return how several models, or one with units dropped, are run: by torch in float32 unless named otherwise."""
+    named = ["torch" if engine == "auto" else engine, device, "float32" if precision == "auto" else precision]
+    choices = [choose_for(one, *named) for one in models]
+    return choices[0]._replace(warnings=tuple(text for choice in choices for text in choice.warnings))
 
 
 def _listed(planes: Sequence[int]) -> str:
@@ -266,7 +285,7 @@ def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
 
 
 def _tiles(
-    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int
+    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int, bytes_per_px: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if tile is not None and (not isinstance(tile, int) or tile < 1):
         raise ValueError(f"tile is {tile!r}: give the side of a tile in pixels, or None")
@@ -278,7 +297,8 @@ def _tiles(
                 "tile out"
             )
         return (rows,), (columns,)
-    side = tile or TILE_PX
+    large = halo > WIDE_HALO * TILE_PX and bytes_per_px * (2 * TILE_PX + 2 * halo) ** 2 <= LARGE_TILE_BYTES
+    side = tile or (2 * TILE_PX if large else TILE_PX)
     return tile_sizes(rows, side, stride=stride, halo=halo), tile_sizes(columns, side, stride=stride, halo=halo)
 
 

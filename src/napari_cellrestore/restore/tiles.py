@@ -10,6 +10,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask import delayed
 from dask.array.overlap import overlap
 
 from napari_cellrestore.model import Model
@@ -41,12 +42,21 @@ def _by_tiles(function: Any, stack: ImageStack, models: Sequence[Model], plan: P
     y, x = leading, leading + 1
     depth = {axis: plan.halo_px if axis in (y, x) and len(chunks[axis]) > 1 else 0 for axis in range(source.ndim)}
     read = overlap(source.rechunk(chunks), depth=depth, boundary="none", allow_rechunk=False)
+    passes = passes_of(
+        models,
+        plan.engine,
+        plan.device,
+        plan.precision,
+        way=plan.way,
+        stride=plan.stride,
+        number=plan.passes,
+        seed=plan.seed,
+    )
     return da.map_blocks(
         function,
         read,
-        passes=passes_of(
-            models, plan.engine, plan.device, way=plan.way, stride=plan.stride, number=plan.passes, seed=plan.seed
-        ),
+        # One task that all tiles refer to: a cluster sends the networks once to each worker, not with every tile.
+        passes=delayed(passes, pure=True, traverse=False),
         plan=plan,
         depth=(depth[y], depth[x]),
         counts=(len(plan.rows), len(plan.columns)),

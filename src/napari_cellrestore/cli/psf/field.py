@@ -7,7 +7,7 @@ import csv
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from napari_cellrestore.cli._common import aligned, mind
+from napari_cellrestore.cli._common import aligned, mind, new_table
 from napari_cellrestore.cli.psf.options import how_of, objective_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def write_fields(options: argparse.Namespace, fields: Fields) -> None:
 
     write_tiff(options.out / MAP, _map(options, fields))
     head = ("colour", "row", "column", "centre_y_px", "centre_x_px", "fwhm_um", "fwhm_std_um", "cannot_tell")
-    with (options.out / TABLE).open("x", newline="", encoding="utf-8") as file:
+    with new_table(options.out / TABLE) as file:
         writer = csv.writer(file)
         writer.writerow(head)
         for colour, field in fields.items():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import aligned, mind, print_json
+from napari_cellrestore.cli._common import aligned, mind, new_table, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +118,7 @@ def _write_curves(
     from napari_cellrestore.kernels import otf_rows
 
     where = [name for name in ("colour", "plane", "z_um") if name in rows[0]]
-    with path.open("x", newline="", encoding="utf-8") as file:
+    with new_table(path) as file:
         writer = csv.writer(file)
         for number, (row, recovery, theory) in enumerate(zip(rows, found, theories, strict=True)):
             head, lines = otf_rows(recovery, theory)
@@ -129,7 +129,7 @@ def _write_curves(
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write a table into a new file."""
-    with path.open("x", newline="", encoding="utf-8") as file:
+    with new_table(path) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

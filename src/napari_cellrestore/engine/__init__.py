@@ -1,0 +1,30 @@
+"""Engines: how a network is run. Every engine gives what eager float32 torch gives, within the card's tolerance."""
+
+from napari_cellrestore.engine.choice import Choice, choose, choose_for, is_long, reason
+from napari_cellrestore.engine.machine import ENGINES, PRECISIONS, available_engines, cache_folder
+from napari_cellrestore.engine.measurement import Measurement, Timing, known, measure
+from napari_cellrestore.engine.runners import Runner, runner
+from napari_cellrestore.engine.runs import Run, compiled_run, openvino_run, padded, torch_run
+
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Choice",
+    "Measurement",
+    "Run",
+    "Runner",
+    "Timing",
+    "available_engines",
+    "cache_folder",
+    "choose",
+    "choose_for",
+    "compiled_run",
+    "is_long",
+    "known",
+    "measure",
+    "openvino_run",
+    "padded",
+    "reason",
+    "runner",
+    "torch_run",
+]
