@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from napari_cellrestore.plain import from_json, shortly
 
 #: Columns of numbers, those of text, and those of numbers that may be unknown.
 NUMBERS = ("polar_deg", "azimuth_deg", "x_mm", "y_mm", "wavelength_um", "gain")
@@ -33,8 +34,6 @@ def read_rows(path: Path) -> list[Row]:
         return _json_rows(text) if path.suffix.lower() == ".json" else _csv_rows(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name}: not a text table ({error}); save it as CSV or JSON in UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name}: it is no JSON ({error}); write it anew, or give the table as CSV") from None
     except (csv.Error, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from None
 
@@ -55,7 +54,10 @@ def _csv_rows(text: str) -> list[Row]:
 
 def _json_rows(text: str) -> list[Row]:
     """Return rows of a list of objects, or of an object of columns in which one value stands for all rows."""
-    stored = json.loads(text)
+    try:
+        stored = from_json(text)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON ({error}); write it anew, or give the table as CSV") from None
     if isinstance(stored, list) and all(isinstance(row, dict) for row in stored):
         return stored
     if not isinstance(stored, dict):
@@ -119,4 +121,4 @@ def _value(row: Row, name: str, number: int, has_angles: bool) -> float | int | 
         return int(text) if name in ("index", "plane") else float(text)
     except ValueError:
         whole = "whole " if name in ("index", "plane") else ""
-        raise ValueError(f"row {number}: {name} is {text!r}: it must be a {whole}number") from None
+        raise ValueError(f"row {number}: {name} is {shortly(text)!r}: it must be a {whole}number") from None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_cellrestore.leds.reading import NUMBERS, TEXTS, Row, read_rows, table_columns
+from napari_cellrestore.plain import shortly
 
 #: How a plane was exposed: at one setting for all (single), as one of a pair (low, high), or merged from several (hdr).
 EXPOSURES = ("single", "low", "high", "hdr")
@@ -86,7 +87,9 @@ class LedTable:
         if wrong.any():
             row = int(np.argmax(wrong))
             value = getattr(self, column)[row]
-            raise ValueError(f"row {row} (LED {self.index[row]}): {column} is {str(value)!r}: it must be {allowed}")
+            raise ValueError(
+                f"row {row} (LED {self.index[row]}): {column} is {shortly(str(value))!r}: it must be {allowed}"
+            )
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> LedTable:
@@ -206,7 +209,10 @@ def _column(name: str, values: Any, n: int) -> npt.NDArray[Any]:
 
 def _whole(name: str, column: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return a column of whole numbers; a fraction is never cut off."""
-    whole = column.astype(np.int64)
+    try:
+        whole = column.astype(np.int64)
+    except OverflowError:
+        raise ValueError(f"column {name} has a number of more than 64 bits: give smaller whole numbers") from None
     if wrong := [value for value, number in zip(column.tolist(), whole.tolist(), strict=True) if value != number]:
         raise ValueError(f"column {name} has {wrong[0]!r}: give whole numbers")
     return whole

@@ -10,10 +10,14 @@ from pathlib import Path
 from stat import S_ISLNK
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from napari_cellrestore.plain import shortly
+
 #: Largest weights, card and other text that are read.
 WEIGHTS_BYTES, TEXT_BYTES = 2 * 2**30, 16 * 2**20
 #: Weights are noise to a compressor: what shrinks more than this is no weights.
 MOST_RATIO = 50
+#: How names of files begin that are being written; where a crash left one behind, it can be deleted.
+UNFINISHED = ".unfinished-"
 
 
 class Archive:
@@ -49,7 +53,7 @@ class Archive:
         if odd or len(self._entries) != len(self._zip.infolist()):
             self.close()
             raise ValueError(
-                f"{path}: {odd[0] if odd else 'a name'} is a link, encrypted or there twice; no model file has such"
+                f"{path}: {shortly(odd[0]) if odd else 'a name'} is a link, encrypted or there twice; no model file has such"
             )
 
     def __enter__(self) -> Archive:
@@ -71,17 +75,22 @@ class Archive:
         """Return the content of an entry, or raise ValueError where there is none or it is too large."""
         entry = self._entries.get(name)
         if entry is None:
-            raise ValueError(f"{self.path}: there is no {name} in it; it is another kind of file, or not whole")
+            raise ValueError(
+                f"{self.path}: there is no {shortly(name)} in it; it is another kind of file, or not whole"
+            )
         if entry.file_size > min(most_bytes, MOST_RATIO * entry.compress_size + TEXT_BYTES // 16):
             raise ValueError(
-                f"{self.path}: {name} would be {entry.file_size / 2**20:.0f} MiB from {entry.compress_size / 2**20:.1f} MiB, "
-                f"the most is {most_bytes / 2**20:.0f} MiB and {MOST_RATIO} times; it is not read"
+                f"{self.path}: {shortly(name)} would be {entry.file_size / 2**20:.0f} MiB from "
+                f"{entry.compress_size / 2**20:.1f} MiB, the most is {most_bytes / 2**20:.0f} MiB and {MOST_RATIO} times; "
+                "it is not read"
             )
         try:
             with self._zip.open(entry) as file:
                 return file.read()
-        except (BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-            raise ValueError(f"{self.path}: {name} is damaged ({_why(error)}); copy or download it again") from error
+        except Exception as error:  # each way of packing has errors of its own
+            raise ValueError(
+                f"{self.path}: {shortly(name)} is damaged ({_why(error)}); copy or download it again"
+            ) from error
 
     def check_total(self, most_bytes: int = WEIGHTS_BYTES) -> None:
         """Raise ValueError where all entries together are too large; for those who read an archive themselves."""
@@ -103,7 +112,7 @@ def write_new(path: Path, write: Callable[[Path], object]) -> Path:
     ``write`` gets a path beside it, with the same suffix; the file appears under its name when it is finished.
     """
     check_free(path)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     unfinished = Path(name)
     try:
@@ -157,4 +166,4 @@ def _is_odd(entry: ZipInfo) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return shortly(error, 200) or type(error).__name__

@@ -28,6 +28,7 @@ from napari_cellrestore.model.folder import CARD, Model, build, check_fits, unfi
 from napari_cellrestore.model.foreign import state_of
 from napari_cellrestore.model.words import facts, held_out
 from napari_cellrestore.networks import COLOUR_MAPS, DECONVOLUTIONS, NETWORKS
+from napari_cellrestore.plain import from_yaml, shortly
 
 #: Names of the description in a package: since format 0.5, and before.
 DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
@@ -332,13 +333,15 @@ def read_package(archive: Archive) -> tuple[ModelCard, bytes]:
     source, said = str(entry.get("source")), entry.get("sha256")
     content = archive.read(source, WEIGHTS_BYTES)
     if said is not None and hashlib.sha256(content).hexdigest() != said:
-        raise ValueError(f"{path}: {source} is not what was written, its hash differs; copy or download it again")
+        raise ValueError(
+            f"{path}: {shortly(source)} is not what was written, its hash differs; copy or download it again"
+        )
     try:
         card = ModelCard.from_json(archive.read(CARD).decode("utf-8"))
-        state = state_of(Path(source), content)
+        state = state_of(Path(shortly(source)), content)
         check_fits(card, state)
         weights = weights_of(build(card, state))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     return card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()}), weights
 
@@ -350,7 +353,7 @@ def _state_entry(archive: Archive) -> dict[str, Any]:
     architecture = _within(entry, "architecture")
     if (architecture.get("import_from"), architecture.get("callable")) == (LIBRARY, CALLABLE) and CARD in archive.names:
         return entry
-    kinds = ", ".join(map(str, weights)) or "no weights"
+    kinds = shortly(", ".join(map(str, weights)), 200) or "no weights"
     known = ", ".join(NETWORKS | DECONVOLUTIONS | COLOUR_MAPS)
     raise ValueError(
         f"{archive.path}: its network ({kinds}) is not one of this program ({known}), and comes as a program, which is not run "
@@ -360,9 +363,10 @@ def _state_entry(archive: Archive) -> dict[str, Any]:
 
 def _read_description(archive: Archive) -> Any:
     name = next(name for name in DESCRIPTIONS if name in archive.names)
+    content = archive.read(name, TEXT_BYTES // 16)
     try:
-        return yaml.safe_load(archive.read(name, TEXT_BYTES // 16))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        return from_yaml(content)
+    except ValueError as error:
         raise ValueError(f"{archive.path}: {name} is not YAML; copy or download it again") from error
 
 

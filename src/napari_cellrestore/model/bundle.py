@@ -13,6 +13,7 @@ from typing import Any
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model.archive import TEXT_BYTES, WEIGHTS_BYTES, Archive, write_new, write_zip
 from napari_cellrestore.model.folder import CARD, WEIGHTS, Model
+from napari_cellrestore.plain import from_json, shortly
 
 MANIFEST = "manifest.json"
 FORMAT = "cellrestore-model"
@@ -54,7 +55,7 @@ def read_bundle(archive: Archive) -> tuple[ModelCard, bytes]:
     path, contents = archive.path, _contents(archive)
     try:
         card = ModelCard.from_json(contents[CARD].decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if _sha256(contents[WEIGHTS]) != card.weights_sha256:
         raise ValueError(f"{path}: the weights are not those of its card; ask for the file again where it came from")
@@ -66,7 +67,7 @@ def _contents(archive: Archive) -> dict[str, bytes]:
     files = _manifest(archive)
     if set(archive.names) != {MANIFEST, *LIMITS}:
         raise ValueError(
-            f"{archive.path}: has {', '.join(sorted(archive.names))[:200]}; a model file has {MANIFEST}, {CARD} and "
+            f"{archive.path}: has {shortly(', '.join(sorted(archive.names)), 200)}; a model file has {MANIFEST}, {CARD} and "
             f"{WEIGHTS}, nothing else"
         )
     contents = {}
@@ -79,15 +80,17 @@ def _contents(archive: Archive) -> dict[str, bytes]:
 
 
 def _manifest(archive: Archive) -> dict[str, Any]:
+    content = archive.read(MANIFEST, TEXT_BYTES // 16)
     try:
-        manifest = json.loads(archive.read(MANIFEST, TEXT_BYTES // 16))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        manifest = from_json(content)
+    except ValueError as error:
         raise ValueError(f"{archive.path}: {MANIFEST} is not JSON; {AGAIN}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{archive.path}: {MANIFEST} is not that of a model; choose a file that ends in {SUFFIX}")
     if not isinstance(number := manifest.get("version"), int) or number > BUNDLE_VERSION:
         raise ValueError(
-            f"{archive.path}: format version {number}, this program knows up to {BUNDLE_VERSION}: update napari-cellrestore"
+            f"{archive.path}: format version {shortly(number)}, this program knows up to {BUNDLE_VERSION}: "
+            "update napari-cellrestore"
         )
     files = manifest.get("files")
     return files if isinstance(files, dict) else {}

@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 from platformdirs import user_data_path
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from napari_cellrestore.card import ModelCard
+from napari_cellrestore.model.archive import read_bounded
 from napari_cellrestore.networks import create_network
+from napari_cellrestore.plain import shortly
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -104,7 +106,7 @@ def _entry(name: str, folder: Path) -> Entry:
     try:
         card = read_card(folder)
         _check_head(folder / WEIGHTS)
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         return Entry(name, folder, None, str(error))
     return Entry(name, folder, card)
 
@@ -136,17 +138,36 @@ def _as_listed(card: ModelCard, folder: Path) -> ModelCard:
 
 def _check_head(path: Path) -> None:
     """Raise ValueError where weights are missing, cut off or something else."""
+    _check_file(path)
     try:
         with safe_open(path, framework="numpy"):
             pass
     except OSError as error:
         raise _unreadable(path, error) from error
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); {AGAIN}") from error
+    except Exception as error:  # its own, and others where a type is unknown
+        raise ValueError(f"{path}: {_no_tensors(error)}; {AGAIN}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise ValueError where there is no file: a device or a pipe behind a link has no end."""
+    if not path.is_file():
+        raise ValueError(f"{path}: the weights cannot be read (there is no such file); {AGAIN}")
 
 
 def _unreadable(path: Path, error: OSError) -> ValueError:
     return ValueError(f"{path}: the weights cannot be read ({error.strerror or 'there is no such file'}); {AGAIN}")
+
+
+def _no_tensors(error: Exception) -> str:
+    return f"not a safetensors file ({shortly(error, 200)})"
+
+
+def tensors_in(content: bytes) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name; ValueError in one line where it is none."""
+    try:
+        return dict(load(content))
+    except Exception as error:  # its own, and others where a type is unknown to torch
+        raise ValueError(_no_tensors(error)) from error
 
 
 # --- loading -----------------------------------------------------------------------------------------------
@@ -181,8 +202,9 @@ def load_folder(folder: Path) -> Model:
     """Load the model of a folder, as :func:`load_model`."""
     card = read_card(folder)
     path = folder / WEIGHTS
+    _check_file(path)
     try:
-        content = path.read_bytes()
+        content = read_bounded(path)
     except OSError as error:
         raise _unreadable(path, error) from error
     sha256 = hashlib.sha256(content).hexdigest()
@@ -192,10 +214,11 @@ def load_folder(folder: Path) -> Model:
             f"damaged or of another model; {AGAIN}"
         )
     try:
-        state = load(content)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); {AGAIN}") from error
+        state = tensors_in(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; {AGAIN}") from error
     try:
+        check_fits(card, state)  # before memory is taken: the card may ask for any size
         return Model(build(card, state), card, folder)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -226,9 +249,13 @@ def check_fits(card: ModelCard, state: Mapping[str, Tensor]) -> None:
 def _said_to_misfit(card: ModelCard) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError, OverflowError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-        raise ValueError(f"the weights do not fit the network {card.network!r} of the card: {first}") from error
+    except ValueError:
+        raise
+    except Exception as error:  # whatever options from elsewhere make of an architecture
+        first = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise ValueError(
+            f"the weights do not fit the network {card.network!r} of the card: {shortly(first, 200)}"
+        ) from error
 
 
 # --- saving ------------------------------------------------------------------------------------------------

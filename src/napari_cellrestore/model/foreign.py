@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model.archive import WEIGHTS_BYTES, Archive, read_bounded
-from napari_cellrestore.model.folder import build, check_fits, weights_of
+from napari_cellrestore.model.folder import build, check_fits, tensors_in, weights_of
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 #: Under which name training programs keep the weights among other things; the first there is.
@@ -42,8 +40,11 @@ def read_foreign(path: Path) -> tuple[ModelCard, bytes]:
     """
     state = _renamed(path, state_of(path, read_bounded(path)))
     card = _rrdb_card(path, state)
-    check_fits(card, state)
-    weights = weights_of(build(card, _from_unit_range(state)))
+    try:
+        check_fits(card, state)
+        weights = weights_of(build(card, _from_unit_range(state)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()}), weights
 
 
@@ -127,9 +128,9 @@ def state_of(path: Path, content: bytes) -> dict[str, Tensor]:
     """Return the tensors of a file by name; ``path`` is named in messages."""
     if content[8:9] == b"{":
         try:
-            return dict(load(content))
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a safetensors file ({error}); copy or download it again") from error
+            return tensors_in(content)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; copy or download it again") from error
     if content.startswith(b"PK"):
         Archive(path, content).check_total()
     try:

@@ -8,9 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from safetensors import SafetensorError
-from safetensors.torch import load
-
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model import bioimage_io, bundle, foreign
 from napari_cellrestore.model.archive import Archive, check_free
@@ -27,6 +24,7 @@ from napari_cellrestore.model.folder import (
     models_folder,
     move_model,
     read_card,
+    tensors_in,
     unfinished_beside,
     write_model,
 )
@@ -146,11 +144,11 @@ def import_model(path: str | Path, name: str | None = None) -> Model:
     card, weights = _read(path)
     try:
         name = check_name(card.name if name is None else name, model_folders())
-        check_fits(card, load(weights))
+        check_fits(card, tensors_in(weights))
         return write_model(models_folder() / name, weights, card.model_copy(update={"name": name}))
     except NameTakenError as error:
         raise NameTakenError(f"{path}: {error}", error.free) from error
-    except (ValueError, SafetensorError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 

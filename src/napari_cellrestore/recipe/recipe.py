@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_cellrestore.card import field_errors
+from napari_cellrestore.plain import from_yaml
 from napari_cellrestore.recipe.settings import (
     Augmentation,
     DefocusSettings,
@@ -115,9 +116,9 @@ class Recipe(BaseModel):
     def from_yaml(cls, text: str) -> Recipe:
         """Return the recipe written in YAML; ValueError that names wrong and known keys."""
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"the recipe is not YAML: {' '.join(str(error).split())}") from error
+            content = from_yaml(text)
+        except ValueError as error:
+            raise ValueError(f"the recipe is not YAML: {error}") from error
         if not isinstance(content, dict):
             raise ValueError("the recipe must be a table of fields, such as 'name: mine'")
         try:

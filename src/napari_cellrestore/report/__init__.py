@@ -22,6 +22,7 @@ from napari_cellrestore.report.evaluation import write_evaluation
 from napari_cellrestore.report.page import figures, page_html, write_pages
 from napari_cellrestore.report.sheet import write_png
 from napari_cellrestore.report.words import MADE_BY
+from napari_cellrestore.report.written import AS_NUMBERS
 from napari_cellrestore.stack import ImageStack
 
 __all__ = ["make_report", "write_evaluation"]
@@ -98,11 +99,11 @@ def _write(report: Report, folder: Path) -> None:
     for name, block in blocks.items():
         write_png(block, folder / f"{name}.png", report.origin)
     write_pages(report, folder / "report.pdf")
-    (folder / "report.html").write_text(page_html(report, blocks), encoding="utf-8")
+    (folder / "report.html").write_text(page_html(report, blocks), "utf-8", AS_NUMBERS)
     _write_csv(report, folder / "metrics.csv")
     files = sorted([*(path.name for path in folder.iterdir()), "provenance.json"])
     content = json.dumps(_plain(report.provenance | {"files": files}), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "provenance.json").write_text(content + "\n", encoding="utf-8")
+    (folder / "provenance.json").write_text(content + "\n", "utf-8", AS_NUMBERS)
 
 
 def _write_csv(report: Report, path: Path) -> None:

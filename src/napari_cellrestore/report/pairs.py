@@ -124,7 +124,7 @@ def _page(evaluation: Evaluation, blocks: dict[str, Block]) -> str:
     said, minds = _notice(evaluation)
     parts = [f'<div class="notice">\n<p>{html.text(said)}</p>\n{html.bullets(minds)}\n</div>']
     for name, content in evaluation.tables().items():
-        parts += [f"<h2>{name.capitalize()}</h2>", html.table(page.rows_of(content))]
+        parts += [f"<h2>{html.text(name[0].upper() + name[1:])}</h2>", html.table(page.rows_of(content))]
         parts += [f"<p class='muted'>{COUNTED}</p>"] if name == "nuclei" else []
     parts += ["<h2>Against each other</h2>", html.table(page.comparison_rows(evaluation))]
     parts.append(f"<p class='muted'>{page.JUDGED}</p>")
@@ -195,7 +195,7 @@ def _tables(evaluation: Evaluation) -> list[Block]:
     blocks = []
     for name, content in evaluation.tables().items():
         rows = page.rows_of(content)
-        block = table(name.capitalize(), rows, [60.0, *[24.0] * (len(rows[0]) - 1)])
+        block = table(name[0].upper() + name[1:], rows, [60.0, *[24.0] * (len(rows[0]) - 1)])
         below_it = [paragraph(COUNTED, WIDTH_MM, 6, colour=MUTED)] if name == "nuclei" else []
         blocks.append(below(block, *below_it))
     widths = [14.0, 28.0, 28.0, 15.0, 19.0, 17.0, 14.0, 14.0, 14.0, 23.0]

@@ -115,8 +115,8 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 
 def file_name(source: str | None) -> str:
-    """Return the last part of a path of this or another system."""
-    return PureWindowsPath(source).name if source else ""
+    """Return the last part of a path of this or another system; bytes in it that are no text are written as numbers."""
+    return PureWindowsPath(source).name.encode("utf-8", "backslashreplace").decode() if source else ""
 
 
 def settings(plan: Mapping[str, Any]) -> dict[str, str]:

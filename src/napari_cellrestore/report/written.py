@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+#: How bytes that are no text, as names of files may hold them, are written into one.
+AS_NUMBERS = "backslashreplace"
+
 
 def file_name(name: str) -> str:
     """Return a name as that of a file.
@@ -38,4 +41,4 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def replace_text(path: Path, content: str) -> None:
     """Write a text in the same way."""
-    replace_file(path, lambda unfinished: unfinished.write_text(content, encoding="utf-8"))
+    replace_file(path, lambda unfinished: unfinished.write_text(content, "utf-8", AS_NUMBERS))

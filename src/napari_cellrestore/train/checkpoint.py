@@ -49,7 +49,9 @@ class Checkpoint:
                 )
         self._folder.mkdir(parents=True, exist_ok=True)
         self._pause.unlink(missing_ok=True)
-        kept.write_text(recipe.to_yaml(), encoding="utf-8")
+        unfinished = kept.with_suffix(".unfinished")
+        unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+        put_in_place(unfinished, kept)
 
     def asked_to_pause(self) -> bool:
         """Return whether someone put a file ``pause`` into the folder, and take it away."""
@@ -74,21 +76,22 @@ class Checkpoint:
             "images": json.dumps(self._images),
         }
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, unfinished, metadata)
-        _replace(unfinished, self._path)
+        put_in_place(unfinished, self._path)
         self._saved = standing.step
 
     def load(self, learner: Learner) -> Standing:
         """Read the state into a learner, where there is one."""
         if not self._path.exists():
             return Standing()
-        with safe_open(self._path, framework="pt") as file:
-            standing = Standing(**json.loads(file.metadata()["standing"]))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-        for kind, module in _modules(learner).items():
-            module.load_state_dict(_part(tensors, f"{kind}."))
-        for name, optimiser in learner.optimisers.items():
-            optimiser.load(_part(tensors, f"optimiser.{name}."))
-        _set_random_states(tensors)
+        with _said_where_damaged(self._path):
+            with safe_open(self._path, framework="pt") as file:
+                standing = Standing(**json.loads(file.metadata()["standing"]))
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+            for kind, module in _modules(learner).items():
+                module.load_state_dict(_part(tensors, f"{kind}."))
+            for name, optimiser in learner.optimisers.items():
+                optimiser.load(_part(tensors, f"optimiser.{name}."))
+            _set_random_states(tensors)
         self._saved = standing.step
         return standing
 
@@ -110,10 +113,16 @@ def saved_step(folder: str | Path) -> int | None:
     path = Path(folder) / "checkpoint.safetensors"
     if not path.is_file():
         return None
+    with _said_where_damaged(path), safe_open(path, framework="numpy") as file:
+        return int(json.loads(file.metadata()["standing"])["step"])
+
+
+@contextmanager
+def _said_where_damaged(path: Path) -> Iterator[None]:
+    """Say in one line that a state cannot be read: it was copied in part, or is of another version."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            return int(json.loads(file.metadata()["standing"])["step"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        yield
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: the state of this run cannot be read; choose another folder") from error
 
 
@@ -130,15 +139,17 @@ def trained_network(
     if not path.exists():
         raise ValueError(f"{folder}: no checkpoint, so nothing was trained here yet")
     recipe = recipe or Recipe.read(folder / "recipe.yaml")
-    with safe_open(path, framework="pt") as file:
+    with _said_where_damaged(path), safe_open(path, framework="pt") as file:
         metadata = file.metadata()
+        channels, step = json.loads(metadata["channels"]), int(json.loads(metadata["standing"])["step"])
         prefix = f"{'best' if recipe.patience else 'average'}.{which}."
         state = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}
     if not state:
         raise ValueError(f"{folder}: the recipe {recipe.name!r} has no network {which!r}")
-    network = create_network(recipe.network, *json.loads(metadata["channels"]), **recipe.options)
-    network.load_state_dict(_part(state, prefix))
-    return network.eval(), int(json.loads(metadata["standing"])["step"])
+    network = create_network(recipe.network, *channels, **recipe.options)
+    with _said_where_damaged(path):
+        network.load_state_dict(_part(state, prefix))
+    return network.eval(), step
 
 
 def known_images(folder: str | Path) -> dict[str, Any]:
@@ -146,12 +157,12 @@ def known_images(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "checkpoint.safetensors"
     if not path.is_file():
         return {}
-    with safe_open(path, framework="numpy") as file:
+    with _said_where_damaged(path), safe_open(path, framework="numpy") as file:
         known: dict[str, Any] = json.loads(file.metadata().get("images", "{}"))
     return known
 
 
-def _replace(new: Path, old: Path) -> None:
+def put_in_place(new: Path, old: Path) -> None:
     """Put a file in the place of another; Windows refuses while someone reads that one, so it is tried for a while."""
     for attempt in range(20):
         try:

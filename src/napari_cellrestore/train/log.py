@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from skimage.io import imsave
 
+from napari_cellrestore.train.checkpoint import put_in_place
+
 
 class LossLog:
     """``losses.csv``, a row a step, and ``validation.csv``; rows after the step that a run goes on from are dropped.
@@ -56,14 +58,19 @@ class _Table:
         self._path = path
         rows = _rows(path) if first and path.exists() else []
         self._columns = list(rows[0]) if rows else []
-        self._file = path.open("w", newline="", encoding="utf-8")
         self._begin([row for row in rows if int(row["step"]) <= first])
 
     def _begin(self, rows: list[dict[str, str]]) -> None:
+        """Put a file with these rows in the place of the one there is, and go on at its end."""
+        unfinished = self._path.with_suffix(".unfinished")
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
+            if self._columns:
+                writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        put_in_place(unfinished, self._path)
+        self._file = self._path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
-        if self._columns:
-            self._writer.writeheader()
-            self._writer.writerows(rows)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         new = [name for name in ("step", *values) if name not in self._columns]
@@ -76,7 +83,6 @@ class _Table:
         self._file.close()
         rows = _rows(self._path)
         self._columns += new
-        self._file = self._path.open("w", newline="", encoding="utf-8")
         self._begin(rows)
 
     def flush(self) -> None:
@@ -87,8 +93,9 @@ class _Table:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """Return the rows of a table; one that was cut off in writing ends without a line end, and is none."""
+    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    return list(csv.DictReader(whole.splitlines()))
 
 
 def _event_writer(folder: Path, first: int) -> Any:

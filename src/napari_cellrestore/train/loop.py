@@ -101,8 +101,8 @@ def train(
 
     with (
         Batches(recipe, pairs, first, device=device) as batches,
-        LossLog(folder, first, tensorboard=tensorboard) as log,
         checkpoint.kept_when_the_disk_is_full(),
+        LossLog(folder, first, tensorboard=tensorboard) as log,
     ):
         for step, batch in batches:
             losses = learner.step(batch.to(device), step, rate_at(step / recipe.steps, recipe.schedule, standing))

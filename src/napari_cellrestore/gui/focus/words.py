@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def describe(measured: list[tuple[Region, FocusCurve | str]], colours: dict[str,
     rows, minds, unit = "", "", ""
     for region, curve in measured:
         if isinstance(curve, str):
-            minds += _mind(region.name, [curve], colours["warning"])
+            minds += _mind(region.name, [escape(curve)], colours["warning"])
             continue
         unit = "µm" if curve.z_unit == "um" else "planes"
         peak, low, high = _numbers(curve.peak_um, *curve.width_um, z=curve.z_um)
