@@ -271,7 +271,7 @@ def test_info_of_the_machine(home, say):
     assert "tiny" in text
     machine = json.loads(say("info", "--json")[1][0])
     assert machine["threads"] == torch.get_num_threads()
-    assert set(machine["engines"]) == {"torch", "openvino"}
+    assert set(machine["engines"]) == {"torch", "compiled", "openvino"}
     assert machine["models"][0] == "tiny"
 
 
