@@ -24,7 +24,7 @@ import numpy as np
 
 Array = np.ndarray
 MODEL = "deblur-fast"
-TILE, HALO = 512, 32
+TILE, HALO = 512, 88  # halo of its card
 
 
 def image(side: int) -> Array:
@@ -91,7 +91,8 @@ def monai() -> Callable[[Array], Array]:
     def run(pixels: Array) -> Array:
         with torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(scaled(pixels).transpose(2, 0, 1)))[None]
-            output = sliding_window_inference(tensor, (TILE, TILE), 1, net, overlap=2 * HALO / TILE)
+            side = TILE + 2 * HALO
+            output = sliding_window_inference(tensor, (side, side), 1, net, overlap=2 * HALO / side)
         return levels(output[0].permute(1, 2, 0).numpy())
 
     return run
@@ -116,11 +117,13 @@ def bioimageio(package: Path) -> Callable[[Array], Array]:
     from bioimageio.core import load_model, predict
 
     model = load_model(package, perform_io_checks=False)
+    size = next(axis.size for axis in model.inputs[0].axes if axis.type == "space")
+    steps = (TILE + 2 * HALO - size.min) // size.step
 
     def run(pixels: Array) -> Array:
         # The package takes and gives grey levels, (batch, channel, y, x).
         inputs = pixels.transpose(2, 0, 1)[None].astype(np.float32)
-        (output,) = predict(model=model, inputs=inputs, blocksize_parameter=TILE // 16).members.values()
+        (output,) = predict(model=model, inputs=inputs, blocksize_parameter=steps).members.values()
         return np.rint(np.asarray(output.data)[0].transpose(1, 2, 0)).clip(0, 255).astype(np.uint8)
 
     return run

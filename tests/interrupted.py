@@ -13,10 +13,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-#: One process imports the libraries; each piece of work is a fork of it.
+#: One process imports the libraries, also those that are imported late; each piece of work is a fork of it.
 CONTEXT: Any = get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    [*(f"napari_cellrestore.{part}" for part in ("train", "model", "prepare", "restore")), "pytest", "skimage.io"]
+    [
+        *(f"napari_cellrestore.{part}" for part in ("train", "model", "prepare", "restore", "trained_model", "report")),
+        *(
+            "distributed",
+            "torch._dynamo",
+            "skimage.io",
+            "skimage.metrics",
+            "PIL.PngImagePlugin",
+            "imageio.v3",
+            "pytest",
+        ),
+    ]
 )
 Work = Callable[..., Any]
 

@@ -190,6 +190,47 @@ def test_an_end_by_a_signal_is_said(number, said):
     assert running.status == -number
 
 
+@posix
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGKILL, r"9 \(out of memory\?\)"), (signal.SIGSEGV, "11")])
+def test_killed_from_outside_is_said_and_ends_what_it_started(number, said):
+    """As the system does where memory runs out, or a user in a list of processes."""
+    program = """
+        import subprocess
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        say(pids=[os.getpid(), other.pid])
+        time.sleep(60)
+    """
+    running = job(program, "train")
+    events = running.events()
+    pids = next(events)["pids"]
+    os.kill(pids[0], number)
+    with pytest.raises(JobError, match=f"^cellrestore train: ended by signal {said}$"):
+        next(events)
+    assert all(gone_within(2, pid) for pid in pids)
+    assert running.status == -number
+    assert not running.cancelled
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does")
+def test_a_command_that_runs_out_of_memory_says_so_in_a_line(tmp_path):
+    """Its own memory is limited; what it asks for beyond that it does not get."""
+    program = """
+        import resource
+        from napari_cellrestore.cli import main, models
+        def hungry(options):
+            say(step=1)
+            bytearray(2**40)
+        models.run = hungry
+        resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+        sys.exit(main(["models"]))
+    """
+    events = job(program, "models").events()
+    assert next(events) == {"step": 1}
+    with pytest.raises(JobError, match=r"^cellrestore models: there is not enough memory") as error:
+        next(events)
+    assert "\n" not in str(error.value)
+
+
 def test_a_program_that_is_missing_is_an_os_error():
     with pytest.raises(FileNotFoundError):
         list(Job([], program=["no such program"]).events())

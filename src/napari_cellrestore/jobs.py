@@ -222,12 +222,23 @@ def end_with_job() -> None:
     pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    Thread(target=_end_when_closed, args=(pipe,), daemon=True).start()
+    unwanted = Event()
+    atexit.register(_end_what_was_started, unwanted)  # before all others, and so after them
+    Thread(target=_end_when_closed, args=(pipe, unwanted), daemon=True).start()
 
 
-def _end_when_closed(pipe: int) -> None:
+def _end_what_was_started(unwanted: Event) -> None:
+    """At the end of a command that is not wanted any more, end what it started: who would, may have gone."""
+    if unwanted.is_set():
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        _kill(os.getpid())
+
+
+def _end_when_closed(pipe: int, unwanted: Event) -> None:
     while os.read(pipe, 1024):
         pass
+    unwanted.set()
     _interrupt()
     time.sleep(GRACE_S)
     _kill(os.getpid())

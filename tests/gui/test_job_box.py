@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -14,6 +17,7 @@ from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.jobs import Job
 
 pytestmark = pytest.mark.gui
+posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
 SAY = """
 import json, os, sys, time
@@ -83,6 +87,22 @@ def test_why_it_failed_is_said(box, qtbot):
     assert box.finished_all == [False]
     assert box.message.text().replace("\u200b", "") == box.failed_all[0]
     assert not box.stop_button.isVisible()
+
+
+@posix
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGKILL, "9 (out of memory?)"), (signal.SIGSEGV, "11")])
+def test_a_job_that_is_killed_from_outside_leaves_the_window_alive(box, qtbot, number, said):
+    box.start(job("say(pid=os.getpid()); time.sleep(60)"))
+    qtbot.waitUntil(lambda: bool(box.came_all))
+    os.kill(box.came_all[0]["pid"], number)
+    qtbot.waitUntil(lambda: bool(box.finished_all))
+    assert box.failed_all == [f"cellrestore: ended by signal {said}"]
+    assert box.message.text() == box.failed_all[0]
+    assert box.finished_all == [False]
+    box.start(job("say(step=1, of=1)"))
+    qtbot.waitUntil(lambda: not box.running)
+    assert box.finished_all == [False, True]
+    assert box.message.text() == "Done"
 
 
 def test_what_cannot_be_started_is_said(box, qtbot):
@@ -211,3 +231,88 @@ def test_napari_does_not_wait_for_a_job_when_it_quits():
         assert process.stdout.readline() == "left: 0\n"
         assert process.wait(30) == 0
         assert time.monotonic() - began < 8
+
+
+#: A command that writes a file for a minute, with a process of its own beside it.
+WRITES = """
+import os, subprocess, sys, time
+import dask.array as da, numpy as np
+from napari_cellrestore.files import write_tiff
+from napari_cellrestore.jobs import end_with_job
+from napari_cellrestore.stack import ImageStack
+end_with_job()
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+def slow(block):
+    if block.size:
+        print('{"step": 1, "of": 600}', flush=True)
+        time.sleep(0.1)
+    return block
+planes = da.zeros((600, 64, 64), np.uint8, chunks=(1, 64, 64)).map_blocks(slow, meta=np.empty((0, 0, 0), np.uint8))
+write_tiff(sys.argv[-1], ImageStack(planes, "ZYX"))
+"""
+
+
+def marked(mark):
+    """Return the processes that have a mark in their environment, but those that have ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ended = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if not ended and mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are listed as Linux does")
+def test_nothing_is_left_of_a_napari_that_is_killed(tmp_path):
+    """Neither its jobs, nor what these started, nor files that were being written; both ways at once, as each takes seconds."""
+    program = f"""
+        import os, sys
+        os.environ["NAPARI_CONFIG"] = ""
+        import napari
+        from napari_cellrestore.gui.job_box import JobBox
+        from napari_cellrestore.jobs import Job
+        viewer = napari.Viewer()
+        box = JobBox()
+        viewer.window.add_dock_widget(box)
+        box.came.connect(lambda event: print("writes", flush=True))
+        box.start(Job(["restore", sys.argv[1]], program=[sys.executable, "-c", {WRITES!r}]))
+        napari.run()
+    """
+    processes = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            (tmp_path / number.name).mkdir()
+            processes[number] = subprocess.Popen(
+                [sys.executable, "-c", dedent(program), str(tmp_path / number.name / "cells.tif")],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "CELLRESTORE_TEST_MARK": f"{tmp_path}-{number.name}"},
+            )
+        for number, process in processes.items():
+            check_end(process, number, f"{tmp_path}-{number.name}", tmp_path / number.name)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+
+
+def check_end(process, number, mark, folder):
+    """End napari while its job writes, and raise where something is left of them."""
+    assert process.stdout.readline() == "writes\n"
+    assert comes(lambda: [path.suffix for path in folder.iterdir()] == [".part"])
+    assert comes(lambda: len(marked(mark)) == 3)  # napari, its job, and what that started
+    process.send_signal(number)
+    assert process.wait(20) == -number
+    assert comes(lambda: not marked(mark)), marked(mark)
+    assert list(folder.iterdir()) == []
+
+
+def comes(true):
+    """Return whether something comes true within ten seconds."""
+    until = time.monotonic() + 10
+    while not true() and time.monotonic() < until:
+        time.sleep(0.05)
+    return true()

@@ -65,6 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"cellrestore {options.command}: {one_line(error)}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        if options.debug:
+            raise
+        why = f" ({one_line(error)})" if str(error) else ""
+        print(f"cellrestore {options.command}: there is not enough memory{why}; close other programs", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"cellrestore {options.command}: stopped", file=sys.stderr)
         return 130

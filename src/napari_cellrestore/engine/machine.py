@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from platformdirs import user_cache_path
 
-ENGINES = ("torch", "compiled", "openvino")
+ENGINES = ("torch", "openvino", "compiled")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -20,7 +20,7 @@ def available_engines() -> dict[str, str]:
     """Return each engine with what it can use here, or why it cannot be used."""
     openvino = "processor" if find_spec("openvino") else "not installed: pip install 'napari-cellrestore[openvino]'"
     device = {"cuda": "CUDA", "mps": "MPS", "cpu": "processor"}[devices()[0]]
-    return {"torch": device, "compiled": _compiled(), "openvino": openvino}
+    return {"torch": device, "openvino": openvino, "compiled": _compiled()}
 
 
 def _compiled() -> str:

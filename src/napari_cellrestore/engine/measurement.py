@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from math import sqrt
@@ -103,20 +103,47 @@ def measure(
     Measurement
     """
     device = check_device(device)
-    side = _side(model, device)
-    image = probe_image(side, model.card.in_channels)
-    runs: dict[tuple[str, str], Runner] = {}
-    first: dict[tuple[str, str], tuple[float, Array]] = {}
+    image = probe_image(_side(model, device), model.card.in_channels)
+    first = _first_runs(model, device, engines, image)
+    times = _in_turn({key: run for key, (run, _, _) in first.items()}, image, budget_s)
+    _, _, reference = first["torch", "float32"]
+    timings = []
+    for (engine, precision), (_, seconds, output) in first.items():
+        usual = median(times[engine, precision])
+        timings.append(
+            Timing(
+                engine=engine,
+                precision=precision,
+                ready_s=max(seconds - usual, 0),
+                s_per_mpx=usual / (len(image) ** 2 / 1e6),
+                error=difference(output, reference),
+            )
+        )
+    found = Measurement(facts=_facts(model.card, device), side_px=len(image), timings=tuple(timings))
+    _keep(found)
+    return found
+
+
+def _first_runs(
+    model: Model, device: str, engines: Collection[str], image: Array
+) -> dict[tuple[str, str], tuple[Runner, float, Array]]:
+    """Return runner, seconds and output of the first run of each engine and precision, in which it is made ready."""
+    first = {}
     for engine, precision in candidates(device):
         if engine not in ("torch", *engines):
             continue
-        made = Runner(model, engine, device, precision)
+        run = Runner(model, engine, device, precision)
         try:
-            first[engine, precision] = _timed(made, image)
+            first[engine, precision] = (run, *_timed(run, image))
         except Exception as error:  # of libraries of others, on a machine that nobody has seen
+            if (engine, precision) == ("torch", "float32"):
+                raise
             log.warning("%s %s cannot run %s: %s", engine, precision, model.card.name, error)
-        else:
-            runs[engine, precision] = made
+    return first
+
+
+def _in_turn(runs: dict[tuple[str, str], Runner], image: Array, budget_s: float) -> dict[tuple[str, str], list[float]]:
+    """Return the seconds of the runs of each, until the time is over."""
     times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     ends = perf_counter() + budget_s
     for number in range(RUNS):
@@ -124,20 +151,7 @@ def measure(
             break
         for key, run in runs.items():
             times[key].append(_timed(run, image)[0])
-    reference = first["torch", "float32"][1]
-    timings = [
-        Timing(
-            engine=engine,
-            precision=precision,
-            ready_s=max(first[engine, precision][0] - median(taken), 0),
-            s_per_mpx=median(taken) / (side**2 / 1e6),
-            error=difference(first[engine, precision][1], reference),
-        )
-        for (engine, precision), taken in times.items()
-    ]
-    found = Measurement(facts=_facts(model.card, device), side_px=side, timings=tuple(timings))
-    _keep(found)
-    return found
+    return times
 
 
 def candidates(device: str) -> Iterator[tuple[str, str]]:
@@ -158,9 +172,12 @@ def bfloat16_error(model: Model, engine: str, device: str) -> float:
     for one in kept.timings if kept else ():
         if (one.engine, one.precision) == (engine, "bfloat16"):
             return one.error
-    image = probe_image(_side(model, device), model.card.in_channels)
-    ours, reference = (Runner(model, *how)(image) for how in ((engine, device, "bfloat16"), ("torch", device)))
-    return difference(ours, reference)
+    key = model.card.weights_sha256, engine, device
+    if key not in _ERRORS:
+        image = probe_image(_side(model, device), model.card.in_channels)
+        ours, reference = (Runner(model, *how)(image) for how in ((engine, device, "bfloat16"), ("torch", device)))
+        _ERRORS[key] = difference(ours, reference)
+    return _ERRORS[key]
 
 
 def seconds_per_mpx(model: Model, device: str) -> float:
@@ -202,6 +219,7 @@ def _timed(run: Runner, image: Array) -> tuple[float, Array]:
 # Of this process, also where the folder cannot be written.
 _HELD: dict[Path, Measurement] = {}
 _RATES: dict[tuple[str, str], float] = {}
+_ERRORS: dict[tuple[str, str, str], float] = {}
 
 
 def known(card: ModelCard, device: str = "auto") -> Measurement | None:
@@ -221,13 +239,15 @@ def known(card: ModelCard, device: str = "auto") -> Measurement | None:
 def _keep(found: Measurement) -> None:
     path = _path(found.facts)
     _HELD[path] = found
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as unfinished:
-            unfinished.write(found.model_dump_json(indent=1) + "\n")
-        os.replace(unfinished.name, path)
+        unfinished.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
     except OSError as error:
         log.info("what was measured is not kept: %s", error)
+        with suppress(OSError):
+            unfinished.unlink()
 
 
 def _path(facts: dict[str, str]) -> Path:

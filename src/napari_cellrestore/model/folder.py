@@ -99,7 +99,10 @@ def model_entries() -> list[Entry]:
 
     Only cards and the heads of weights are read: that weights are those of the card is known when they are loaded.
     """
-    return [_entry(name, folder) for name, folder in model_folders().items()]
+    entries = [_entry(name, folder) for name, folder in model_folders().items()]
+    # What is wrong may be so at this moment alone: another program deletes, renames or imports the model.
+    again = [_entry(entry.name, entry.folder) if entry.problem else entry for entry in entries]
+    return [entry for entry in again if not entry.problem or _is_model(entry.folder)]
 
 
 def _entry(name: str, folder: Path) -> Entry:

@@ -27,8 +27,6 @@ Array = np.ndarray
 
 #: Side of a tile unless asked for otherwise: small enough to appear at once, large enough that the halo costs little.
 TILE_PX = 512
-#: With a halo of more than this part of it, tiles are twice as large, as long as one needs no more memory than this.
-WIDE_HALO, LARGE_TILE_BYTES = 1 / 8, 2**30
 
 
 class Plan(BaseModel):
@@ -145,7 +143,7 @@ def plan_restoration(
     model : Model or str, or several
         A loaded model or its name; of the way "members" two or more of one task.
     tile : int, optional
-        Side of a tile in pixels, rounded up to the stride; 512 by default, or 1024 where the halo is wide.
+        Side of a tile in pixels, rounded up to the stride.
     engine, device, precision : str
         "auto" or a name, see :mod:`napari_cellrestore.engine`. "auto" is what was found fastest on this machine, if it was
         measured (:func:`napari_cellrestore.engine.measure`); nothing is measured here.
@@ -188,8 +186,7 @@ def plan_restoration(
         raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
     stride = lcm(*(card.stride for card in cards))
     halo = round_up(max(card.halo_px for card in cards), stride)
-    bytes_per_px = max(_activation_bytes(one.network, one.card) for one in models)
-    rows, columns = _tiles(stack, cards, tile, stride, halo, bytes_per_px)
+    rows, columns = _tiles(stack, cards, tile, stride, halo)
     minds = [text for card in cards for text in judge_pixels(stack, card, few, (low, high), guessed).warnings]
     finite = few[np.isfinite(few)]
     tile_px = (max(rows) + 2 * halo) * (max(columns) + 2 * halo)
@@ -223,7 +220,7 @@ def plan_restoration(
         way=way,
         passes=number,
         seed=seed if way == "dropout" else None,
-        memory_bytes=bytes_per_px * tile_px,
+        memory_bytes=max(_activation_bytes(one.network, one.card) for one in models) * tile_px,
         warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds, *choice.warnings])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
@@ -285,7 +282,7 @@ def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
 
 
 def _tiles(
-    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int, bytes_per_px: int
+    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if tile is not None and (not isinstance(tile, int) or tile < 1):
         raise ValueError(f"tile is {tile!r}: give the side of a tile in pixels, or None")
@@ -297,8 +294,7 @@ def _tiles(
                 "tile out"
             )
         return (rows,), (columns,)
-    large = halo > WIDE_HALO * TILE_PX and bytes_per_px * (2 * TILE_PX + 2 * halo) ** 2 <= LARGE_TILE_BYTES
-    side = tile or (2 * TILE_PX if large else TILE_PX)
+    side = tile or TILE_PX
     return tile_sizes(rows, side, stride=stride, halo=halo), tile_sizes(columns, side, stride=stride, halo=halo)
 
 
