@@ -247,7 +247,7 @@ def slow(block):
         print('{"step": 1, "of": 600}', flush=True)
         time.sleep(0.1)
     return block
-planes = da.zeros((600, 64, 64), np.uint8, chunks=(1, 64, 64)).map_blocks(slow, meta=np.empty((0, 0, 0), np.uint8))
+planes = da.zeros((600, 64, 64), dtype=np.uint8, chunks=(1, 64, 64)).map_blocks(slow, meta=np.empty((0, 0, 0), np.uint8))
 write_tiff(sys.argv[-1], ImageStack(planes, "ZYX"))
 """
 
