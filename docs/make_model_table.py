@@ -46,26 +46,44 @@ COLUMNS = {
 }
 #: Metrics of the tables by focus level.
 SHOWN = ("MSE", "SSIM", "FPW")
+#: Metrics of models that were measured on pairs.
+PAIR_SHOWN = ("MSE", "PSNR", "SSIM")
 
 
 def short(cards: Sequence[ModelCard], compare: str = "compare.md") -> str:
-    """Return one row for each model and set of held-out images, and below it what the columns are."""
-    measured = [said for card in cards for said in card.held_out]
+    """Return one row for each model and set of held-out images, what the columns are, and those measured on pairs."""
+    measured = [said for card in cards for said in card.held_out if "psnr" not in said]
     columns = [name for name, (key, _) in COLUMNS.items() if any(key.format("mse") in said for said in measured)]
     header = ["model", "held-out images", *(f"{name}, by MSE / FPW" for name in columns)]
-    words = [f"- *{name.capitalize()}*: {COLUMNS[name][1].replace('COMPARE', compare)}." for name in columns]
+    columns_are = [f"- *{name.capitalize()}*: {COLUMNS[name][1].replace('COMPARE', compare)}." for name in columns]
     table = markdown([header, *(row for card in cards for row in rows(card, columns))])
-    return "\n\n".join([table, "\n".join(words)]) if words else table
+    return "\n\n".join(part for part in (table, "\n".join(columns_are), by_pair(cards)) if part)
 
 
 def rows(card: ModelCard, columns: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield what was measured of a model; one row that says so where nothing was."""
     for said in card.held_out:
         cells = (pair(said, COLUMNS[name][0]) for name in columns)
-        if "error_um" not in said:
+        if "error_um" not in said and "psnr" not in said:
             yield [f"`{card.name}`", f"{said['number']} of {said['images']}", *cells]
     if not card.held_out:
         yield [f"`{card.name}`", "not measured", *("–" for _ in columns)]
+
+
+def by_pair(cards: Sequence[ModelCard]) -> str:
+    """Return the scores of models that were measured on pairs, beside those of their inputs; nothing where there are none."""
+    header = ["model", "held-out pairs", *(f"{metric}, {of}" for metric in PAIR_SHOWN for of in ("input", "model"))]
+    lines = [
+        [
+            f"`{card.name}`",
+            f"{said['number']} of {words(said['images'])}",
+            *(score(said[f"{metric.lower()}{of}"][0]) for metric in PAIR_SHOWN for of in ("_input", "")),
+        ]
+        for card in cards
+        for said in card.held_out
+        if "psnr" in said
+    ]
+    return markdown([header, *lines]) if lines else ""
 
 
 def pair(said: dict[str, Any], key: str) -> str:
@@ -90,9 +108,20 @@ def long(cards: Sequence[ModelCard]) -> str:
         blocks += [f"### {card.name}", f"{card.summary}.", markdown([("", ""), *facts(card)])]
         blocks += ["\n".join(f"- {limit}" for limit in card.limits)] if card.limits else []
         for said in card.held_out:
-            table = by_distance(said) if "error_um" in said else by_level(said["by_level"])
-            blocks += [f"Means over {said['number']} held-out images of {said['images']}:", table]
+            blocks += [f"Means over {said['number']} held-out images of {words(said['images'])}:", table_of(said, card)]
     return "\n\n".join(blocks)
+
+
+def table_of(said: dict[str, Any], card: ModelCard) -> str:
+    """Return the table that fits what was measured."""
+    if "psnr" in said:
+        return by_pair([card])
+    return by_distance(said) if "error_um" in said else by_level(said["by_level"])
+
+
+def words(name: str) -> str:
+    """Return the name of a folder as it is read."""
+    return name.replace("_", " ")
 
 
 def facts(card: ModelCard) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ steps: 4
 batch: 1
 crop_px: 32
 checkpoint_every: 2
+limits: [It knows only chequers.]
 """
 
 
@@ -67,6 +68,7 @@ def test_pairs_become_a_model_with_its_numbers_on_held_out_pairs(home, run):
     assert low <= mean <= high
     assert row["mse_of_input"] == pytest.approx(row["mse"][0] / row["mse_input"][0], abs=1e-3)
     assert "images" not in model.card.recipe  # the user's folders are the user's business
+    assert model.card.limits[0] == "It knows only chequers."
     assert any("held-out pairs of dim" in limit for limit in model.card.limits)
     assert "sharp" in (home / "run" / "recipe.yaml").read_text()
 

@@ -123,6 +123,7 @@ def test_few_samples_are_held_at_once():
 
 
 def test_scoring_can_be_stopped():
+    before = set(threading.enumerate())
     stop = threading.Event()
     begun = []
 
@@ -139,7 +140,9 @@ def test_scoring_can_be_stopped():
     generator = score_samples(samples, {"sharpened": sharpened}, ["mse"], workers=2)
     next(generator)
     generator.close()
-    assert threading.active_count() < 20
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_the_name_input_is_taken():

@@ -238,7 +238,7 @@ def _limits(recipe: Recipe, held_out: list[dict[str, Any]]) -> list[str]:
     said = [_KNOWN.get(recipe.task, other) if simulated else other]
     if recipe.task != "distance":
         said.append(_FILLED_IN)
-    return said + [_in_words(row) for row in held_out]
+    return [*recipe.limits, *said, *(_in_words(row) for row in held_out)]
 
 
 def _in_words(row: dict[str, Any]) -> str:

@@ -332,6 +332,30 @@ _BUNDLED = [
         gradient_limit=1.0,
         seed=633,
     ),
+    Recipe(
+        name="virtual-stain-sim",
+        task="stain",
+        summary="Stains simulated blood cells seen under an LED array; a demonstration, it knows only simulated cells",
+        network="nafnet-fast",
+        options={"global_skip": False},
+        leds="full-no-high",
+        losses={"l1": 1.0},
+        steps=3_000,
+        batch=8,
+        crop_px=96,
+        optimiser="muon",
+        learning_rate=1e-3,
+        muon_rate=0.005,
+        schedule="one-cycle",
+        average=0.998,
+        gradient_limit=1.0,
+        seed=2022,
+        checkpoint_every=200,
+        limits=(
+            "It is a demonstration: it knows only drawn cells under a simulated LED array, and the colours that were drawn for "
+            "them. Of real cells it makes pictures that look stained and mean nothing.",
+        ),
+    ),
 ]
 
 #: Named recipes.
