@@ -245,7 +245,7 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
-    parser.add_argument("--steps", type=int, default=1500, help="of every variant of --quick")
+    parser.add_argument("--steps", type=int, default=1000, help="of every variant of --quick")
     parser.add_argument("--variants", nargs="*", choices=[*INPUTS, *MODELS], default=[*INPUTS, *MODELS])
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--threads", type=int, help="processor cores to use")
