@@ -167,7 +167,9 @@ def recipes() -> str:
 
 def score(value: float | str | None) -> str:
     """Return a score as the card has it: a number, a word for infinity, None for none."""
-    return "–" if value is None else f"{float(value):.4g}"
+    if value is None:
+        return "–"
+    return f"{float(value):.0f}" if 1e4 <= float(value) < 1e9 else f"{float(value):.4g}"
 
 
 def main(check: bool) -> int:

@@ -236,6 +236,26 @@ def leds(viewer: napari.Viewer) -> None:
     viewer.reset_view()
 
 
+def stain(viewer: napari.Viewer) -> None:
+    """Show an unstained stack, the stain that a model makes of it, and the truth."""
+    viewer.window.resize(1240, 700)
+    truth, stack = viewer.open_sample("napari-cellrestore", "unstained_blood")
+    restore = dock(viewer, "Restore")
+    restore.layer_choice.choose(stack)
+    restore.model_choice.setCurrentText("virtual-stain-sim")
+    restore.apply()
+    wait_for(lambda: restore.progress.value() >= 1)
+    for layer, name in zip(
+        (truth, stack, viewer.layers[-1]), ("stained, the truth", "unstained", "restored"), strict=True
+    ):
+        layer.name = name
+        layer.name_overlay.visible, layer.colorbar.visible = True, False
+    viewer.canvas.grid.shape = (1, 3)
+    viewer.canvas.grid.enabled = True
+    settle(1)
+    viewer.reset_view()
+
+
 def report_page() -> Image.Image:
     """Return the report of ``cellrestore demo`` as it is printed."""
     run_demo()
@@ -249,7 +269,7 @@ def report_page() -> Image.Image:
 
 WINDOWS: dict[str, Callable[[napari.Viewer], None]] = {
     function.__name__: function
-    for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf, train, models, leds)
+    for function in (window, opening, focus, restore, compare, swipe, report, evaluate, psf, train, models, leds, stain)
 }
 PAGES: dict[str, Callable[[], Image.Image]] = {"report-page": report_page}
 

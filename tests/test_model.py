@@ -101,7 +101,9 @@ def test_damage_is_said(tiny, damage, message):
 
 
 def test_unknown_models_are_listed(home):
-    with pytest.raises(ValueError, match="no model 'sharper'; there are deblur-fast, distance, or give a model folder"):
+    with pytest.raises(
+        ValueError, match="no model 'sharper'; there are deblur-fast, distance, virtual-stain-sim, or give"
+    ):
         load_model("sharper")
 
 
