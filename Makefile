@@ -6,11 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SMOKE := .venv-wheel
 PIP_FLAGS := --quiet --disable-pip-version-check
+# Of "make fuzz": damaged files of each kind, and which ones; others each day.
+CASES ?= 20000
+SEED ?= $(shell date +%Y%m%d)
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 SYSTEM := xvfb xauth libgl1 libegl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 \
 	libxcb-image0 libxcb-render-util0 libxcb-xinerama0 libdbus-1-3 libfontconfig1 libglib2.0-0
 
-.PHONY: demo test setup system lint types core gui examples wheel benchmark screenshots clean
+.PHONY: demo test setup system lint types core gui examples wheel fuzz benchmark screenshots clean
 
 demo: setup
 	$(BIN)/cellrestore demo
@@ -53,6 +56,10 @@ wheel:
 	$(SMOKE)/bin/pip install $(PIP_FLAGS) -c constraints.txt dist/*.whl
 	$(SMOKE)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall dist/*.whl
 	cd $(SMOKE) && bin/python ../tests/smoke_wheel.py
+
+# For the night: "make test" opens a few hundred damaged files, this CASES of each kind.
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --cases $(CASES) --seed $(SEED)
 
 benchmark: setup
 	$(BIN)/python benchmarks/run.py

@@ -120,7 +120,7 @@ def _changed_weights(rng: Rng, content: bytes) -> bytes:
         return changed_bytes(rng, content)
     length = int.from_bytes(content[:8], "little")
     header = changed_value(rng, json.loads(content[8 : 8 + length]))
-    if isinstance(header, dict) and rng.random() < 0.2:
+    if isinstance(header, dict) and header and rng.random() < 0.2:
         kinds = ("F64", "F16", "BF16", "F8_E4M3", "F4", "C64", "U8", "BOOL", "I64", "X", "F8_E8M0", "F6_E2M3")
         key = str(rng.choice(np.array(list(header), object)))
         header[key] = {**header[key], "dtype": str(rng.choice(kinds))} if isinstance(header[key], dict) else header[key]

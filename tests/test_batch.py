@@ -9,6 +9,7 @@ from napari_cellrestore.batch import LEDGER, Ledger, remove_unfinished, said, st
 from napari_cellrestore.batch.ledger import HEADER, read_rows
 from napari_cellrestore.cli import main
 from napari_cellrestore.files import open_stack, write_tiff
+from napari_cellrestore.files.zarr.writing import write_zarr
 from napari_cellrestore.stack import ImageStack
 
 MODEL, PLAN = "tiny (0123456789ab)", "44136fa355b3"
@@ -139,6 +140,15 @@ def test_stamp_of_files_folders_and_led_tables(tmp_path):
     (tmp_path / "cells.leds.csv").write_text("index\n")
     assert stamp(image)[0] == "11"
     assert stamp(tmp_path / "none.tif") == ("", "")
+
+
+def test_stamp_of_a_zarr_changes_with_its_tiles(tmp_path):
+    path = write_zarr(tmp_path / "a.ome.zarr", ImageStack(np.zeros((8, 8), np.uint8), "YX"))
+    before, (tile,) = stamp(path), [one for one in (path / "0" / "c").rglob("*") if one.is_file()]
+    os.utime(tile, ns=(0, 2 * 10**18))
+    assert stamp(path) == (before[0], "2033-05-18T03:33:20.000000000Z")
+    (path / "zarr.json").write_text("{")
+    assert int(stamp(path)[0]) > 0
 
 
 def test_only_what_is_unfinished_of_these_results_is_removed(tmp_path):

@@ -255,7 +255,7 @@ def test_info_goes_on_after_a_file_that_cannot_be_opened(focus_file, broken_file
     status, out, err = say("info", broken_file, tmp_path / "notes", focus_file)
     assert status == 2
     assert [line.split(": ")[1] for line in err] == [broken_file, str(tmp_path / "notes")]
-    assert "no TIFF, PNG or JPEG files" in err[1]
+    assert "no TIFF, PNG, JPEG or BMP files" in err[1]
     assert out[0] == focus_file
 
 

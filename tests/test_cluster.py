@@ -1,6 +1,7 @@
 """Workers of a scheduler on this machine: processes of their own, as on others."""
 
 import json
+import socket
 import threading
 import time
 from functools import partial
@@ -260,6 +261,27 @@ def test_what_is_no_scheduler_is_said_at_once(tmp_path):
         start = time.monotonic()
         with pytest.raises(ValueError, match=reason), connected(address, timeout_s=0.3):
             pass
+        assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [(b"", r"nothing within 0\.3 s"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no dask scheduler")],
+)
+def test_what_answers_nothing_or_something_else_is_said_at_once(says, reason):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer():
+            line, _ = server.accept()
+            with line:
+                line.sendall(says)
+                time.sleep(1)
+
+        threading.Thread(target=answer, daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(ValueError, match=rf"no scheduler answers at {address} \({reason}\)"):
+            connected(address, timeout_s=0.3).__enter__()
         assert time.monotonic() - start < 5
 
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,11 @@ def long_stack(value):
     return ImageStack(planes, "ZYX", pixel_um=0.1, z_um=0.1 * np.arange(12))
 
 
+@cache
+def pixels_of(value):
+    return np.asarray(long_stack(value).data)
+
+
 def save(folder):
     write_tiff(folder / "cells.ome.tif", long_stack(1), overwrite=True)
 
@@ -71,7 +77,7 @@ def save(folder):
 def value_saved(folder):
     """Return whose pixels are in the file: one of those that were written, whole."""
     pixels = np.asarray(open_stack(folder / "cells.ome.tif").data)
-    return next(value for value in (0, 1) if np.array_equal(pixels, np.asarray(long_stack(value).data)))
+    return next(value for value in (0, 1) if np.array_equal(pixels, pixels_of(value)))
 
 
 def saved_whole_or_not(folder):
@@ -200,11 +206,13 @@ def _own_models(monkeypatch):
 @pytest.mark.parametrize("name", TASKS)
 def test_killed_at_any_moment(tmp_path, name):
     seconds, kills = killed(name, tmp_path / "whole").seconds, 0
-    for part in np.random.default_rng(SEED).uniform(0, 1, MOMENTS):
+    for part in np.random.default_rng(SEED).uniform(0, 1, 5 * MOMENTS):
         end = killed(name, tmp_path / "killed", kill_after_s=part * seconds)
         kills += end.killed
         seconds = seconds if end.killed else min(seconds, end.seconds)  # how fast it is depends on what else runs
-    assert kills > MOMENTS // 3
+        if kills == MOMENTS:
+            break
+    assert kills == MOMENTS
 
 
 @pytest.mark.usefixtures("_own_models")
@@ -259,18 +267,22 @@ def learnt(folder):
 
 
 def test_training_that_is_killed_at_any_moment_goes_on_as_if_nothing_had_happened(tmp_path):
+    """Losses, errors of validation, weights and all that the next step depends on are those of a run that was left alone."""
     seconds, kills = run(learn, tmp_path / "whole", 20).seconds, 0
     whole = learnt(tmp_path / "whole")
-    for number, part in enumerate(np.random.default_rng(SEED).uniform(0, 1, MOMENTS)):
+    for number, part in enumerate(np.random.default_rng(SEED).uniform(0, 1, 5 * MOMENTS)):
         folder = tmp_path / str(number // 4)  # each run is killed four times
         end = run(learn, folder, 20, kill_after_s=part * seconds)
         kills += end.killed
         seconds = seconds if end.killed else min(seconds, max(end.seconds, seconds / 2))  # of a run that goes on, too
-        if number % 4 == 3:
+        if number % 4 == 3 or kills == MOMENTS:
             end = run(learn, folder, 20)
             assert not end.error
             assert learnt(folder) == whole
-    assert kills > MOMENTS // 3
+            assert not list(folder.glob("*.unfinished"))
+        if kills == MOMENTS:
+            break
+    assert kills == MOMENTS
 
 
 def test_training_that_is_killed_at_any_change_of_a_file(tmp_path):

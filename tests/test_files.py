@@ -552,7 +552,7 @@ def damaged(content: bytes, tag: int, value: int) -> bytes:
     ("make", "reason"),
     [
         (lambda content: b"", "the file is empty"),
-        (lambda content: b"GIF89a", "no TIFF, PNG or JPEG"),
+        (lambda content: b"GIF89a", "no TIFF, PNG, JPEG or BMP"),
         (lambda content: content[:4], "damaged"),
         (lambda content: content[: len(content) - 40], "ends at byte"),
         (lambda content: damaged(content, 257, 4_000_000_000), "cannot hold|damaged|ends at byte"),
@@ -596,7 +596,7 @@ def test_paths_that_are_not_there(tmp_path):
         open_stack(tmp_path / "no such.tif")
     with pytest.raises(ValueError, match="no path given: give a file, a folder or several files"):
         open_stack([])
-    with pytest.raises(ValueError, match="no TIFF, PNG or JPEG files in this folder; choose"):
+    with pytest.raises(ValueError, match="no TIFF, PNG, JPEG or BMP files in this folder; choose"):
         open_stack(tmp_path)
 
 
@@ -674,6 +674,9 @@ def test_folder_of_pictures_reads_only_the_first(tmp_path, monkeypatch):
         ("L", "jpg", "YX", "uint8"),
         ("RGB", "jpeg", "YXS", "uint8"),
         ("CMYK", "jpg", "CYX", "uint8"),
+        ("L", "bmp", "YX", "uint8"),
+        ("1", "bmp", "YX", "uint8"),
+        ("RGB", "bmp", "YXS", "uint8"),
     ],
 )
 def test_pictures(tmp_path, mode, suffix, axes, dtype):
@@ -682,8 +685,15 @@ def test_pictures(tmp_path, mode, suffix, axes, dtype):
     (image if mode == "I;16" else image.convert(mode)).save(path)
     stack = open_stack(path)
     assert (stack.axes, stack.data.dtype.name, stack.yx_shape) == (axes, dtype, (16, 24))
-    if mode in ("L", "I;16") and suffix == "png":
+    if mode in ("L", "I;16") and suffix != "jpg":
         np.testing.assert_array_equal(stack.data, np.asarray(image))
+
+
+def test_palettes_are_colours(tmp_path):
+    image = Image.fromarray(pixels((16, 24, 3), "uint8")).quantize(16)
+    for suffix in ("png", "bmp"):
+        image.save(tmp_path / f"smear.{suffix}")
+        np.testing.assert_array_equal(open_stack(tmp_path / f"smear.{suffix}").data, np.asarray(image.convert("RGB")))
 
 
 def test_16_bit_colours_of_png_stay(tmp_path):
@@ -695,7 +705,7 @@ def test_16_bit_colours_of_png_stay(tmp_path):
     np.testing.assert_array_equal(open_stack(path).data, data)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
 def test_cut_off_pictures_fail_when_opened(tmp_path, suffix):
     path = tmp_path / f"smear.{suffix}"
     Image.fromarray(pixels((64, 64, 3), "uint8")).save(path)

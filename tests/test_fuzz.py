@@ -6,10 +6,13 @@ import json
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
+import tifffile
 
 import damaged_models
 import fuzz
+from napari_cellrestore.files import open_stack
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.model import import_model, load_model, model_entries
 from napari_cellrestore.recipe import Recipe
@@ -48,6 +51,22 @@ def test_a_case_is_the_same_again(tmp_path):
 
 
 # --- what it found -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "count", "said"), [(32, 0xFFFF0000, "was cut off"), (12, 12 * 48 // 8, "")])
+def test_strips_that_say_they_are_longer_than_they_are(tmp_path, rows, count, said):
+    """By gigabytes, which are not asked for; by a few rows, as some programs count the last strip, they are read."""
+    path, pixels = tmp_path / "a.tif", np.add.outer(np.arange(32), np.arange(48)) % 5 > 2
+    tifffile.imwrite(path, pixels, rowsperstrip=rows, metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tag = tif.pages.first.tags["StripByteCounts"]
+        tag.overwrite((*tag.value[:-1], count))
+    if said:
+        with pytest.raises(ValueError, match=rf"a\.tif: plane 0 ends at byte \d{{10}} of a file of \d{{3}}; it {said}"):
+            open_stack(path)
+    else:
+        np.testing.assert_array_equal(open_stack(path).data, pixels)
+
 
 RECIPE = "name: a\nnetwork: pix2pix\nlosses: {l1: 1}\n"
 

@@ -449,7 +449,7 @@ def test_unlike_colours_of_input_and_target_are_a_stain(tmp_path):
         ),
         (lambda a, b: [p.unlink() for p in b.iterdir()], r"clean: no images in it; they end in \.tif"),
         (lambda a, b: shutil.rmtree(b), r"clean: there is no such folder; give a folder of images"),
-        (lambda a, b: (b / "C1.tif").write_bytes(b"no image"), r"C1\.tif: it is no TIFF, PNG or JPEG file"),
+        (lambda a, b: (b / "C1.tif").write_bytes(b"no image"), r"C1\.tif: it is no TIFF, PNG, JPEG or BMP file"),
         (
             lambda a, b: tifffile.imwrite(
                 b / "C1.tif", np.zeros((4, 96, 100), np.uint8), imagej=True, metadata={"axes": "ZYX"}

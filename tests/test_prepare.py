@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from napari_cellrestore.cli import main
 from napari_cellrestore.files import open_stack, write_tiff
+from napari_cellrestore.files.zarr.writing import write_zarr
 from napari_cellrestore.focus import FocusCurve, focus_curve
 from napari_cellrestore.prepare import TABLE, peaks_within, prepare_folder, prepare_stack, recentre, stacks_in, trim
 from napari_cellrestore.segment import crop_around_nucleus, largest_nucleus
@@ -241,6 +242,16 @@ def table_of(folder):
         return list(csv.DictReader(file))
 
 
+def test_results_of_zarr_folders_have_the_names_of_files(tmp_path):
+    (tmp_path / "acquired").mkdir()
+    write_zarr(tmp_path / "acquired" / "a.ome.zarr", stack_peaking_at(0))
+    assert [(row.stack, row.kept) for row in prepare_folder(tmp_path / "acquired", tmp_path / "ready")] == [("a", True)]
+    assert sorted(path.name for path in (tmp_path / "ready").iterdir()) == ["a.ome.tif", TABLE]
+    write_tiff(tmp_path / "acquired" / "a.tif", stack_peaking_at(0))
+    with pytest.raises(ValueError, match=r"a\.ome\.zarr and a\.tif would both become a\.ome\.tif: rename one"):
+        list(prepare_folder(tmp_path / "acquired", tmp_path / "ready"))
+
+
 def test_a_folder_gives_stacks_and_a_table(source, tmp_path):
     target = tmp_path / "prepared"
     rows = list(prepare_folder(source, target))
@@ -369,6 +380,9 @@ def test_wrong_folders(source, tmp_path):
     (source / "a.png").unlink()
     (tmp_path / "out").mkdir()
     write_tiff(tmp_path / "out" / "a.ome.tif", stack_peaking_at(0))
+    with pytest.raises(ValueError, match="holds other things than prepared stacks; give a new folder"):
+        next(prepare_folder(source, tmp_path / "out"))
+    (tmp_path / "out" / TABLE).touch()
     with pytest.raises(ValueError, match="was not made by prepare"):
         next(prepare_folder(source, tmp_path / "out"))
 

@@ -12,6 +12,7 @@ from skimage.feature import match_template
 from skimage.metrics import structural_similarity
 
 from napari_cellrestore.files import open_stack, write_tiff
+from napari_cellrestore.files.zarr.writing import write_zarr
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.rescan import (
     CellPair,
@@ -650,6 +651,15 @@ def test_two_files_are_a_pair_whatever_their_names(folders):
         find_scans(folders / "before", folders / "after" / "One.tif")
     with pytest.raises(ValueError, match="there is no such file or folder"):
         find_scans(folders / "nowhere", folders / "after")
+
+
+def test_scans_that_are_zarr_folders_have_the_names_of_files(folders, lit, stained):
+    ours = write_zarr(folders / "before" / "two.ome.zarr", lit)
+    theirs = write_tiff(folders / "after" / "Two.ome.tif", as_stack(stained))
+    assert find_scans(folders / "before", folders / "after").fields["two"] == (ours, theirs)
+    assert find_scans(ours, theirs).fields == {"two": (ours, theirs)}  # one file, though it is a folder
+    with pytest.raises(ValueError, match="give two files, or two folders"):
+        find_scans(ours, folders / "after")
 
 
 def test_a_bad_field_has_a_reason_and_the_others_are_paired(folders, lit, stained):

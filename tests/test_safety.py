@@ -101,7 +101,7 @@ def test_pickles_among_images_are_not_run(ran, tmp_path):
     np.save(tmp_path / "plane.npy", np.array([Program(ran)], object), allow_pickle=True)
     (tmp_path / "plane.pkl").write_bytes(pickle.dumps(Program(ran)))
     shutil.copy(tmp_path / "plane.npy", tmp_path / "z1.tif")
-    with pytest.raises(ValueError, match=r"z1\.tif: it is no TIFF, PNG or JPEG file"):
+    with pytest.raises(ValueError, match=r"z1\.tif: it is no TIFF, PNG, JPEG or BMP file"):
         open_stack(tmp_path)
     (tmp_path / "z1.tif").unlink()
     for number in range(2):
@@ -110,7 +110,7 @@ def test_pickles_among_images_are_not_run(ran, tmp_path):
     assert stack.n_planes == 2
     assert any("plane.npy" in note for note in stack.notes)
     for name in ("plane.npy", "plane.pkl"):
-        with pytest.raises(ValueError, match=rf"{name}: it is no TIFF, PNG or JPEG file"):
+        with pytest.raises(ValueError, match=rf"{name}: it is no TIFF, PNG, JPEG or BMP file"):
             open_stack(tmp_path / name)
 
 

@@ -475,16 +475,22 @@ def test_a_known_second_microscope(smears):
     ]
 
 
+def coarse(paths):
+    """Every other pixel of images: their colours are the same, and what is done with them takes half as long."""
+    return [imread(path)[::2, ::2] for path in paths]
+
+
 @pytest.mark.real_data
 def test_colours_of_another_laboratory(smears):
     classes = ("background", "red cell")
-    source, target = (fit_system(paths[1::step], classes=classes) for paths, step in zip(smears, (75, 25), strict=True))
+    steps = zip(smears, (75, 25), strict=True)
+    source, target = (fit_system(coarse(paths[1::step]), classes=classes) for paths, step in steps)
     transfer = fit_transfer(source, target)
-    images = [imread(path) for path in smears[0][:300:50]]
-    theirs = lab_colours(smears[1][2::25])
+    images = coarse(smears[0][:300:50])
+    theirs = lab_colours(coarse(smears[1][2::25]))
     moved = [transfer.apply(image) for image in images]
     before, after = (class_distances(lab_colours(some[:3]), theirs, classes) for some in (images, moved))
     assert sum(after.values()) < 0.5 * sum(before.values())
-    assert [len(stained_nuclei(image, pixel_um=0.1)) for image in moved] == [
-        len(stained_nuclei(image, pixel_um=0.1)) for image in images
+    assert [len(stained_nuclei(image, pixel_um=0.2)) for image in moved] == [
+        len(stained_nuclei(image, pixel_um=0.2)) for image in images
     ]

@@ -442,7 +442,7 @@ def test_turned_images_are_found_only_if_asked_for(tmp_path):
         ("doubtful.tif", "ambiguous: correlation"),
         ("grey.tif", "it is grey, and white cells are found by their colour: give RGB"),
         ("empty.tif", "no white cell found"),
-        ("broken.png", "it is no TIFF, PNG or JPEG file"),
+        ("broken.png", "it is no TIFF, PNG, JPEG or BMP file"),
     ],
 )
 def test_every_bad_image_has_its_line(pairing, name, said):

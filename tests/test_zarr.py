@@ -707,6 +707,16 @@ def test_another_plan_does_not_go_on(source, broken_off, other, said):
     np.testing.assert_array_equal(open_stack(broken_off).data, 255 - np.asarray(open_stack(source).data))
 
 
+def test_a_tile_of_the_input_that_another_program_wrote_is_noticed(tmp_path, dask_alone):
+    image = write_zarr(tmp_path / "in.ome.zarr", ImageStack(pixels((64, 64, 3)), "YXS"))
+    out = tmp_path / "out.ome.zarr"
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        write_zarr(out, inverted(image, Break(at=1), (32, 32, 3)), resume=MADE)
+    zarr.open_group(str(image))["0"][0, 0, 0] = 251
+    with pytest.raises(ValueError, match="left of another image, or it has changed"):
+        write_zarr(out, inverted(image, Break(), (32, 32, 3)), resume=MADE)
+
+
 def test_where_the_name_was_typed_from_does_not_matter(source, broken_off, monkeypatch):
     monkeypatch.chdir(source.parent)
     count = Break()
@@ -914,12 +924,35 @@ def test_format_of_results_in_a_folder(tmp_path, say):
     for options, said in (
         (("--out", tmp_path / "a.zarr", "--format", "tiff"), "is not of --format tiff: leave one of them out"),
         (("--out", tmp_path / "a.tif", "--format", "zarr"), "is not of --format zarr: leave one of them out"),
-        (("--out", tmp_path / "a.zarr", "--turned"), "both as TIFF: leave OME-Zarr out"),
         ((image, "--out", tmp_path / "a.zarr"), "is one OME-Zarr for 2 images: give a folder and --format zarr"),
     ):
         status, _, err = restore(*options)
         assert (status, err.count("\n")) == (2, 1)
         assert said in err
+
+
+def test_turned_results_and_where_the_model_is_unsure(tmp_path, say):
+    """As in TIFF; what an interrupted writing left of something else is said before eight restorations are computed."""
+    image = write_zarr(tmp_path / "in.ome.zarr", ImageStack(pixels((40, 216, 3)), "YXS", pixel_um=0.1))
+    restore = partial(say, "restore", image, "--model", "deblur-fast", "--turned", "--engine", "torch", "--tile")
+    assert restore(128, "--out", tmp_path / "zarr", "--format", "zarr")[0] == 0
+    assert restore(128, "--out", tmp_path / "tiff")[0] == 0
+    out, unsure = (tmp_path / "zarr" / f"in_deblur-fast{ends}.ome.zarr" for ends in ("", "_unsure"))
+    for made in (out, unsure):
+        there = open_stack(tmp_path / "tiff" / f"{made.stem}.tif")
+        np.testing.assert_array_equal(open_stack(made).data, there.data)
+        assert open_stack(made).provenance["generated"] == there.provenance["generated"]
+        assert zarr.open_group(str(made))["0"].chunks[-2:] == (40, 128)
+    assert sorted(path.name for path in out.parent.iterdir()) == [out.name, unsure.name, "restored.csv"]
+    shutil.rmtree(out)
+    unsure.rename(unfinished(unsure))
+    status, said, err = restore(64, "--out", out, "--json")
+    assert (status, '"tile"' in said) == (2, False)
+    assert (
+        f"{unfinished(unsure).name} is what an interrupted writing left of another model or plan and other tiles" in err
+    )
+    assert restore(128, "--out", out)[0] == 0  # the same goes on
+    assert sorted(path.name for path in out.parent.iterdir()) == [out.name, unsure.name, "restored.csv"]
 
 
 def test_other_commands_open_it(tmp_path, say):

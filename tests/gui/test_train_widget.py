@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -24,7 +25,7 @@ from napari_cellrestore.gui.train.loss_history import LossHistory
 from napari_cellrestore.gui.train.loss_plot import log_ticks
 from napari_cellrestore.gui.train.needs import lacking
 from napari_cellrestore.gui.train.preview import PreviewBox, part_in_view
-from napari_cellrestore.gui.train.run_folder import CHECKPOINT, runs_folder
+from napari_cellrestore.gui.train.run_folder import runs_folder
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
 from napari_cellrestore.gui.train.setup_box import free_name
 from napari_cellrestore.gui.train.widget import GONE, NOTHING_KEPT, TrainWidget
@@ -36,7 +37,7 @@ from napari_cellrestore.pairs import Field, Picture
 from napari_cellrestore.pairs.led_stacks import LedPairs
 from napari_cellrestore.recipe import RECIPES, Recipe
 from napari_cellrestore.stack import ImageStack
-from napari_cellrestore.train import train
+from napari_cellrestore.train import CHECKPOINT, train
 
 pytestmark = pytest.mark.gui
 
@@ -324,6 +325,12 @@ def test_a_run_that_is_gone_is_not_resumed(ready, qtbot):
     (run / CHECKPOINT).write_bytes(b"cut off")
     ready.setup.look()
     assert "cannot be read; choose another folder" in plain(ready.hint)
+    for path in run.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (run / "thesis.txt").touch()
+    ready.setup.look()
+    assert "holds other things than a run (thesis.txt); give a new folder" in plain(ready.hint)
+    assert not ready.start_button.isEnabled()
     assert not ready.start_button.isEnabled()
 
 

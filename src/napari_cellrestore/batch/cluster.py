@@ -165,8 +165,9 @@ async def _answer(address: str, timeout_s: float) -> None:
     try:
         async with rpc(address, timeout_s, connection_args=Security().get_connection_args("client")) as server:
             kind = (await asyncio.wait_for(server.identity(), timeout_s))["type"]
-    except (OSError, ValueError, TypeError) as error:  # TypeError: without certificates
+    except Exception as error:  # TypeError without certificates; any where what answers is something else
         reason = " ".join(str(error).split()) or f"nothing within {timeout_s:g} s"
+        reason = "what answers there is no dask scheduler" if isinstance(error, MemoryError) else reason
         raise ValueError(
             f"no scheduler answers at {address} ({reason}): check address and firewall, or start one (dask scheduler --host "
             "127.0.0.1, then dask worker tcp://127.0.0.1:8786)"

@@ -6,10 +6,12 @@ import csv
 import io
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from napari_cellrestore.files import is_zarr
 from napari_cellrestore.files.led_table import table_beside
 
 #: The table that is written beside the results.
@@ -129,7 +131,7 @@ def _last_done(path: Path) -> dict[str, tuple[Pair, Pair]]:
 def stamp(path: str | Path) -> Pair:
     """Return the size in bytes and the time of the last change of an input, of a folder over its files and those of its folders.
 
-    The LED table beside a file counts as part of it. Nothing of a file that is not there.
+    The tiles of an OME-Zarr count, and the LED table beside a file counts as part of it. Nothing of a file that is not there.
     """
     path = Path(path)
     files = _inside(path) if path.is_dir() else [path, *_tables(path)]
@@ -144,7 +146,13 @@ def stamp(path: str | Path) -> Pair:
 
 
 def _inside(folder: Path) -> list[Path]:
-    return [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
+    found = {path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()}
+    if is_zarr(folder):
+        from napari_cellrestore.files.zarr.opening import tile_files  # half a second, for those who have such images
+
+        with suppress(ValueError):  # of which opening will complain
+            found.update(tile_files(folder))
+    return list(found)
 
 
 def _tables(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_cellrestore.pairs import Split
 
 #: Sharp images that can be split into training, validation and test.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 # --- many files --------------------------------------------------------------------------------------------
@@ -80,10 +80,9 @@ def stem(path: str | Path) -> str:
     >>> stem("a/cells.ome.tif"), stem("b/cells.v2.jpg")
     ('cells', 'cells.v2')
     """
-    path = Path(path).resolve()
-    if path.is_dir() and path.suffix.lower() != ".zarr":
-        return path.name
-    return path.stem.removesuffix(".ome")
+    from napari_cellrestore.files import image_name
+
+    return image_name(Path(path).resolve())
 
 
 def check_new(path: Path) -> None:

@@ -93,6 +93,8 @@ def _record() -> tuple[ImageStack, ImageStack]:
 def _empty(out: Path) -> None:
     """Make the folder anew; refuse one that holds something else."""
     mark = out / ".cellrestore-demo"
+    if out.is_file():
+        raise ValueError(f"{out}: is a file; give a folder with --out")
     if out.exists():
         if any(out.iterdir()) and not mark.exists():
             raise ValueError(f"{out}: holds something else than a demo; give another folder with --out")

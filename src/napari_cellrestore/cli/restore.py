@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--turned",
         action="store_true",
-        help="restore turned and mirrored, 8 times in all (8 times slower): the result is the mean, and a second file "
+        help="restore turned and mirrored, 8 times in all (8 times slower): the result is the mean, and a second image "
         "*_unsure says in grey levels how far they differ, where the model is unsure",
     )
     parser.add_argument(
@@ -107,8 +107,6 @@ def _targets(options: argparse.Namespace, ending: str) -> dict[str, Path]:
     one = "zarr" if out.suffix.lower() == ".zarr" else "tiff" if out.suffix.lower() in TIFF_SUFFIXES else None
     if one and wanted not in (None, one):
         raise ValueError(f"--out {out} is not of --format {wanted}: leave one of them out")
-    if "zarr" in (one, wanted) and options.turned:
-        raise ValueError("--turned writes a second image beside the result, both as TIFF: leave OME-Zarr out")
     if one != "zarr":
         targets = targets_of(options.paths, out, ending)
         if wanted == "zarr":
@@ -199,7 +197,7 @@ def _write(
         write_image(target, made, overwrite=options.overwrite, resume=_decides(plan), on_resume=there)
     else:
         mean, spread = restore_stack_with_spread(stack, model, plan)
-        write_with_spread(target, counted(mean, count), spread, overwrite=options.overwrite)
+        write_with_spread(target, counted(mean, count), spread, overwrite=options.overwrite, resume=_decides(plan))
 
 
 def _decides(plan: Plan) -> dict[str, Any]:
@@ -216,26 +214,28 @@ def _write_from(
     plan: Plan,
     count: Count,
 ) -> None:
-    """Write results whose tiles the workers compute; those of an OME-Zarr they write themselves."""
+    """Write results whose tiles the workers compute; those of one OME-Zarr they write themselves."""
     import dask.array as da
 
     from napari_cellrestore.batch import held
-    from napari_cellrestore.files import write_image
-    from napari_cellrestore.restore import restore_stack, restore_stack_with_spread
+    from napari_cellrestore.files import check_image, write_image
+    from napari_cellrestore.restore import held_stack, restore_stack, restore_stack_with_spread
 
-    zarr, folder = target.suffix.lower() == ".zarr", target.parent.absolute()
-    cluster.check_sees([str(stack.source), *[folder] * zarr])
-    results = restore_stack_with_spread(stack, model, plan) if plan.passes > 1 else [restore_stack(stack, model, plan)]
-    if zarr:
-        there = partial(_say_there, options, target, count)
+    there, folder = target.suffix.lower() == ".zarr" and plan.passes == 1, target.parent.absolute()
+    how: dict[str, Any] = {"overwrite": options.overwrite, "resume": _decides(plan)}
+    cluster.check_sees([str(stack.source), *[folder] * there])
+    if there:
         with cluster.computing():
-            write_image(
-                folder / target.name, results[0], overwrite=options.overwrite, resume=_decides(plan), on_resume=there
-            )
+            on_resume = partial(_say_there, options, target, count)
+            write_image(folder / target.name, restore_stack(stack, model, plan), **how, on_resume=on_resume)
         return
+    results = restore_stack_with_spread(stack, model, plan) if plan.passes > 1 else [restore_stack(stack, model, plan)]
+    files = _files(options, target)
+    for file, result in zip(files, results, strict=True):
+        check_image(file, result, **how)
     with held(cluster, [da.asarray(result.data) for result in results], folder, count) as pixels:
-        for file, result, made in zip(_files(options, target), results, pixels, strict=True):
-            write_image(file, result.replace(data=made), overwrite=options.overwrite)
+        for file, result, made in zip(files, results, pixels, strict=True):
+            write_image(file, held_stack(result, made), **how)
 
 
 def _work(options: argparse.Namespace, model: Model, targets: dict[str, Path], cluster: Cluster | None) -> Work:

@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     from napari_cellrestore.pairs import training_images
     from napari_cellrestore.recipe import read_recipe
+    from napari_cellrestore.train import check_run_folder
 
     recipe = read_recipe(options.recipe)
     recipe = recipe.model_copy(
@@ -60,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     target = options.model or options.folder / recipe.name
     if target.exists():
         raise ValueError(f"{target}: exists already; give another folder with --model")
+    if not options.dry_run:
+        check_run_folder(options.folder)
     if options.threads:
         torch.set_num_threads(options.threads)
     images = training_images(recipe)

@@ -1,7 +1,7 @@
 """Engines: how a network is run. Every engine gives what eager float32 torch gives, within the card's tolerance."""
 
 from napari_cellrestore.engine.choice import Choice, choose, choose_for, is_long, reason
-from napari_cellrestore.engine.machine import ENGINES, PRECISIONS, available_engines, cache_folder
+from napari_cellrestore.engine.machine import ENGINES, PRECISIONS, available_engines, cache_folder, memory_bytes
 from napari_cellrestore.engine.measurement import Measurement, Timing, known, measure
 from napari_cellrestore.engine.runners import Runner, runner
 from napari_cellrestore.engine.runs import Run, compiled_run, openvino_run, padded, torch_run
@@ -22,6 +22,7 @@ __all__ = [
     "is_long",
     "known",
     "measure",
+    "memory_bytes",
     "openvino_run",
     "padded",
     "reason",

@@ -47,6 +47,16 @@ def check_device(device: str) -> str:
     return there[0] if device == "auto" else device
 
 
+def memory_bytes(device: str) -> int | None:
+    """Return how much memory a device has, None where that is not known."""
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+
+
 def has_bfloat16(engine: str, device: str) -> bool:
     """Whether there is hardware that computes bfloat16 for an engine; without it, it is slower than float32."""
     if device == "cuda":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cellrestore.files.colours import colour_files, open_colours
-from napari_cellrestore.files.export import write_tiff
+from napari_cellrestore.files.export import check_tiff, write_tiff
 from napari_cellrestore.files.folder import KINDS, TIFF_SUFFIXES, open_files, open_folder, open_picture
 from napari_cellrestore.files.led_table import FoundTable, find_table, read_table
 from napari_cellrestore.files.planes import FileError, file_errors, sniff
@@ -21,7 +21,7 @@ from napari_cellrestore.files.zarr import SUFFIX, is_zarr
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.stack import ImageStack
 
-__all__ = ["open_stack", "write_image", "write_tiff", "image_suffixes", "is_zarr"]
+__all__ = ["open_stack", "write_image", "write_tiff", "check_image", "image_name", "image_suffixes", "is_zarr"]
 
 AnyPath = str | PathLike[str]
 
@@ -29,6 +29,18 @@ AnyPath = str | PathLike[str]
 def image_suffixes() -> tuple[str, ...]:
     """Return the suffixes of files that can be opened."""
     return tuple(KINDS)
+
+
+def image_name(path: AnyPath) -> str:
+    """Return the name of an image without its suffix; a folder of planes has none, that of an OME-Zarr has.
+
+    >>> image_name("a/cells.ome.tif"), image_name("b/cells.v2.jpg"), image_name("cells.OME.ZARR")
+    ('cells', 'cells.v2', 'cells')
+    """
+    path = Path(path)
+    if path.is_dir() and path.suffix.lower() != SUFFIX:
+        return path.name
+    return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
 
 
 def open_stack(
@@ -42,7 +54,7 @@ def open_stack(
     Parameters
     ----------
     path_or_paths : path or sequence of paths
-        TIFF (plain, ImageJ, OME, tiled, compressed, pyramid: its full resolution), PNG or JPEG; the folder of an OME-Zarr
+        TIFF (plain, ImageJ, OME, tiled, compressed, pyramid: its full resolution), PNG, JPEG or BMP; the folder of an OME-Zarr
         image (0.4 or 0.5); a folder, or several files, with one plane each, which are stacked along Z in the order of the
         numbers in their names. Three LED stacks of one array with red, green and blue in their names, or the folder that
         holds them, are the colours of one.
@@ -126,16 +138,33 @@ def write_image(
 
     See :func:`write_tiff`, which begins anew always, and :func:`napari_cellrestore.files.zarr.writing.write_zarr`.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == SUFFIX:
+    if _is_zarr_name(path):
         from napari_cellrestore.files.zarr.writing import write_zarr
 
         return write_zarr(path, stack, overwrite=overwrite, resume=resume, on_resume=on_resume)
-    if suffix not in TIFF_SUFFIXES:
+    return write_tiff(path, stack, overwrite=overwrite)
+
+
+def check_image(
+    path: AnyPath, stack: ImageStack, *, overwrite: bool = False, resume: Mapping[str, Any] | None = None
+) -> None:
+    """Raise ValueError where :func:`write_image` would not begin; to be asked before what takes long is computed."""
+    if _is_zarr_name(path):
+        from napari_cellrestore.files.zarr.writing import check_zarr
+
+        check_zarr(path, stack, overwrite=overwrite, resume=resume)
+    else:
+        check_tiff(path, stack, overwrite=overwrite)
+
+
+def _is_zarr_name(path: AnyPath) -> bool:
+    """Whether a name is that of an OME-Zarr; ValueError where it is not that of a TIFF either."""
+    suffix = Path(path).suffix.lower()
+    if suffix != SUFFIX and suffix not in TIFF_SUFFIXES:
         raise ValueError(
             f"{Path(path).name}: stacks are written as TIFF or OME-Zarr; give a name that ends in .ome.tif or .ome.zarr"
         )
-    return write_tiff(path, stack, overwrite=overwrite)
+    return suffix == SUFFIX
 
 
 def _table(paths: Sequence[Path], leds: LedTable | AnyPath | None) -> FoundTable | None:

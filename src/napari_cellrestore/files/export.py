@@ -62,11 +62,7 @@ def write_tiff(path: str | os.PathLike[str], stack: ImageStack, *, overwrite: bo
     [-0.2, 0.0, 0.3]
     """
     path = Path(path)
-    _check_target(path, stack, overwrite)
-    if stack.data.dtype.name not in DTYPES:
-        raise ValueError(
-            f"{path.name}: pixels are {stack.data.dtype}, OME-TIFF holds {', '.join(DTYPES)}; convert them first"
-        )
+    check_tiff(path, stack, overwrite=overwrite)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         tifffile.imwrite(unfinished, _pixels(stack), ome=True, **_layout(stack), metadata=_metadata(stack))
@@ -79,6 +75,16 @@ def write_tiff(path: str | os.PathLike[str], stack: ImageStack, *, overwrite: bo
         with suppress(FileNotFoundError):
             unfinished.unlink()
     return path
+
+
+def check_tiff(path: str | os.PathLike[str], stack: ImageStack, *, overwrite: bool = False) -> None:
+    """Raise ValueError where :func:`write_tiff` would not begin."""
+    path = Path(path)
+    _check_target(path, stack, overwrite)
+    if stack.data.dtype.name not in DTYPES:
+        raise ValueError(
+            f"{path.name}: pixels are {stack.data.dtype}, OME-TIFF holds {', '.join(DTYPES)}; convert them first"
+        )
 
 
 def _check_target(path: Path, stack: ImageStack, overwrite: bool) -> None:

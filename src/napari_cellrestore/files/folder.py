@@ -1,4 +1,4 @@
-"""A folder, or a list of files, with one plane in each; and single pictures (PNG, JPEG)."""
+"""A folder, or a list of files, with one plane in each; and single pictures (PNG, JPEG, BMP)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from napari_cellrestore.stack import ImageStack
 TIFF_SUFFIXES = (".tif", ".tiff")
 PNG_SUFFIXES = (".png",)
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+BMP_SUFFIXES = (".bmp",)
 #: Kinds of files that can be planes, by suffix.
-KINDS = {suffix: kind for kind in (TIFF_SUFFIXES, PNG_SUFFIXES, JPEG_SUFFIXES) for suffix in kind}
+KINDS = {suffix: kind for kind in (TIFF_SUFFIXES, PNG_SUFFIXES, JPEG_SUFFIXES, BMP_SUFFIXES) for suffix in kind}
 
 #: Names of the samples of pictures that are not red, green, blue.
 CHANNELS = {"CMYK": ("cyan", "magenta", "yellow", "black"), "LA": ("grey", "alpha")}
@@ -56,14 +57,14 @@ def open_folder(
 ) -> ImageStack:
     """Open the image files of a folder as planes, in the order of the numbers in their names.
 
-    Files of the kind (TIFF, PNG, JPEG) that most are of are planes; the others are left out, with a note, unless they are
+    Files of the kind (TIFF, PNG, JPEG, BMP) that most are of are planes; the others are left out, with a note, unless they are
     ``aside`` anyway. With ``names`` those files are planes, in that order.
     """
     with file_errors(folder.name):
         paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
         kinds = Counter(KINDS[path.suffix.lower()] for path in paths if path.suffix.lower() in KINDS)
         if not kinds:
-            raise FileError(f"{folder.name}: no TIFF, PNG or JPEG files in this folder; choose one that has them")
+            raise FileError(f"{folder.name}: no TIFF, PNG, JPEG or BMP files in this folder; choose one that has them")
         kind = max(kinds, key=lambda kind: (kinds[kind], kind == TIFF_SUFFIXES))
         planes = named(names, paths) if names else [path for path in paths if path.suffix.lower() in kind]
         others = [path.name for path in paths if path not in planes and path.name not in aside]
@@ -122,7 +123,7 @@ def open_files(
 
 
 def open_picture(path: Path, *, axes: str | None = None, lit: bool = False) -> ImageStack:
-    """Open a PNG or JPEG file. They state no pixel size."""
+    """Open a PNG, JPEG or BMP file. They state no pixel size."""
     with file_errors(path.name):
         file = plane_file(path)
         data = lazy_array(Planes([file.plane], (), file.shape, file.dtype), file.block)

@@ -28,11 +28,12 @@ Shape = tuple[int, ...]
 WHOLE_PLANE_BYTES = 64 * 2**20
 #: Side of such a part in pixels; whole tiles or strips are taken.
 PART_PX = 2048
-#: First bytes of image files: TIFF and BigTIFF of either byte order, PNG, JPEG.
+#: First bytes of image files: TIFF and BigTIFF of either byte order, PNG, JPEG, BMP.
 MAGIC = {
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
 }
 
 
@@ -88,7 +89,7 @@ class TiffPlane:
 
 @dataclass(frozen=True)
 class PicturePlane:
-    """A PNG or JPEG file."""
+    """A PNG, JPEG or BMP file."""
 
     path: str
 
@@ -97,10 +98,10 @@ class PicturePlane:
         return self.decode()[where]
 
     def decode(self) -> Array:
-        """Return the whole picture. PNG not by Pillow, which makes 8 bits of 16-bit colours."""
+        """Return the whole picture, palettes as colours. PNG not by Pillow, which makes 8 bits of 16-bit colours."""
         with Image.open(self.path) as image:
             if image.format != "PNG":
-                return np.asarray(image)
+                return np.asarray(image.convert({"P": "RGB", "1": "L"}.get(image.mode)))
         return np.asarray(imagecodecs.png_decode(Path(self.path).read_bytes()))
 
 
@@ -220,7 +221,7 @@ def lazy_array(planes: Planes, block: tuple[int, ...]) -> da.Array:
 
 
 def sniff(path: Path) -> str:
-    """Return the kind of an image file, TIFF, PNG or JPEG, by its first bytes."""
+    """Return the kind of an image file, TIFF, PNG, JPEG or BMP, by its first bytes."""
     with path.open("rb") as file:
         start = file.read(64)
     for magic, kind in MAGIC.items():
@@ -230,7 +231,7 @@ def sniff(path: Path) -> str:
         raise FileError(f"{path.name}: the file is empty; copy it again")
     if start.startswith(b"version https://git-lfs"):
         raise FileError(f"{path.name}: it is a Git LFS pointer, not the image; get the image with 'git lfs pull'")
-    raise FileError(f"{path.name}: it is no TIFF, PNG or JPEG file; save it anew as TIFF")
+    raise FileError(f"{path.name}: it is no TIFF, PNG, JPEG or BMP file; save it anew as TIFF")
 
 
 # --- errors ------------------------------------------------------------------------------------------------

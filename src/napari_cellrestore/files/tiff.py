@@ -214,7 +214,7 @@ def _check_stored(name: str, number: int, frame: Any, page: tifffile.TiffPage, s
     end = max((o + n for o, n in zip(frame.dataoffsets, frame.databytecounts, strict=False)), default=0)
     if page.is_contiguous:
         end, stored = frame.dataoffsets[0] + page.nbytes, page.nbytes
-    elif page.compression == COMPRESSION.NONE:
+    elif page.compression == COMPRESSION.NONE and stored <= 2 * least:
         end -= max(stored - int(least), 0)  # some programs count the last strip as long as the others
     if not stored:
         raise FileError(f"{name}: plane {number} has no pixels; its writing was broken off, make the file again")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_cellrestore.files import image_suffixes, open_stack, write_tiff
+from napari_cellrestore.files import image_name, image_suffixes, open_stack, write_tiff
 from napari_cellrestore.prepare.stack import Prepared, check_options, prepare_stack
 from napari_cellrestore.prepare.steps import SAME_UM, list_um, positions
 from napari_cellrestore.stack import ImageStack
@@ -103,13 +103,15 @@ def stacks_in(source: str | Path, target: str | Path) -> dict[str, Path]:
         raise ValueError(f"{target}: is a file; give a folder for the prepared stacks")
     if source.resolve() == target.resolve():
         raise ValueError(f"{target}: is the folder of the sources; give another folder for the prepared stacks")
+    if target.is_dir() and not (target / TABLE).exists() and any(one.name[0] != "." for one in target.iterdir()):
+        raise ValueError(f"{target}: holds other things than prepared stacks; give a new folder for them")
     found: dict[str, Path] = {}
     for path in sorted(source.iterdir()):
         if path.name.startswith(".") or path.resolve() == target.resolve():
             continue
         if not path.is_dir() and path.suffix.lower() not in image_suffixes():
             continue
-        name = path.name if path.is_dir() else path.stem.removesuffix(".ome")
+        name = image_name(path)
         if name in found:
             raise ValueError(f"{found[name].name} and {path.name} would both become {name}.ome.tif: rename one")
         found[name] = path

@@ -81,7 +81,9 @@ class Recipe(BaseModel):
     intensity_range: tuple[float, float] | None = Field(
         None, description="Grey levels that the network knows as -1 and 1; that of the images' type where left out"
     )
-    limits: tuple[str, ...] = Field((), description="What its models must not be trusted with, a sentence each; in their cards")
+    limits: tuple[str, ...] = Field(
+        (), description="What its models must not be trusted with, a sentence each; in their cards"
+    )
     images: tuple[ImageSource, ...] = Field((), description="Where the images are; the command line may say it too")
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from napari_cellrestore.files import image_suffixes, open_stack
+from napari_cellrestore.files import image_name, image_suffixes, is_zarr, open_stack
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.rescan.pairing import FieldPairs, check_options, pair_field
 from napari_cellrestore.stack import ImageStack
@@ -64,7 +64,7 @@ def find_scans(
     pixel_um: float | None = None,
     stained_pixel_um: float | None = None,
 ) -> Scans:
-    """Return the scans of two folders that have the same name, or of two files whatever they are called.
+    """Return the scans of two folders that have the same name, or of two files, or OME-Zarr, whatever they are called.
 
     Upper and lower case do not count, nor do ``.ome`` and the suffix. ``positions.csv`` in a folder, with the columns
     name, x_um and y_um, says where on the slide the first pixel of each of its scans lies.
@@ -89,12 +89,13 @@ def find_scans(
             raise ValueError(f"{home}: there is no such file or folder")
     table = LedTable.read_csv(leds) if isinstance(leds, str | Path) else leds
     options: dict[str, Any] = {"leds": table, "pixel_um": pixel_um, "stained_pixel_um": stained_pixel_um}
-    if homes[0].is_file() and homes[1].is_file():
-        return Scans({_stem(homes[0]): (homes[0], homes[1])}, **options)
-    if not (homes[0].is_dir() and homes[1].is_dir()):
+    one = [home.is_file() or is_zarr(home) for home in homes]
+    if all(one):
+        return Scans({image_name(homes[0]): (homes[0], homes[1])}, **options)
+    if any(one):
         raise ValueError(f"{homes[0]} and {homes[1]}: give two files, or two folders with scans of the same names")
     ours, theirs = (_by_name(home) for home in homes)
-    fields = {_stem(path): (path, theirs[key]) for key, path in ours.items() if key in theirs}
+    fields = {image_name(path): (path, theirs[key]) for key, path in ours.items() if key in theirs}
     if not fields:
         raise ValueError(
             f"no scan in {homes[0]} has the name of one in {homes[1]}: {_some(ours)} there, {_some(theirs)} here"
@@ -130,16 +131,12 @@ def _sized(stack: ImageStack, pixel_um: float | None) -> ImageStack:
     return stack if pixel_um is None else replace(stack, pixel_um=pixel_um, pixel_y_um=None)
 
 
-def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem.removesuffix(".ome")
-
-
 def _by_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() in image_suffixes()):
             continue
-        key = _stem(path).casefold()
+        key = image_name(path).casefold()
         if key in found:
             raise ValueError(f"{found[key].name} and {path.name} in {folder} have one name: rename or remove one")
         found[key] = path
@@ -159,7 +156,7 @@ def _positions(folder: Path) -> dict[str, Point]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, skipinitialspace=True))
     try:
-        return {_stem(Path(row["name"])): (float(row["y_um"]), float(row["x_um"])) for row in rows}
+        return {image_name(Path(row["name"])): (float(row["y_um"]), float(row["x_um"])) for row in rows}
     except (KeyError, TypeError, ValueError):
         raise ValueError(
             f"{path}: give columns name, x_um and y_um, with numbers of micrometres in every row"

@@ -5,6 +5,7 @@ from napari_cellrestore.restore.plan import Plan, plan_restoration
 from napari_cellrestore.restore.result import (
     SPREAD,
     halves,
+    held_stack,
     provenance,
     restore,
     restore_stack,
@@ -22,6 +23,7 @@ __all__ = [
     "Plan",
     "before",
     "halves",
+    "held_stack",
     "plan_restoration",
     "provenance",
     "restore",

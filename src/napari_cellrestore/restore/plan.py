@@ -14,7 +14,7 @@ from torch import nn
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.domain import judge_pixels
-from napari_cellrestore.engine import Choice, choose_for
+from napari_cellrestore.engine import Choice, choose_for, memory_bytes
 from napari_cellrestore.model import Model
 from napari_cellrestore.passes import check_way
 from napari_cellrestore.restore.inputs import ImageLike, Models, colours_of, loaded, planes_of
@@ -195,6 +195,8 @@ def plan_restoration(
         choice = _same_for_all(models, engine, device, precision)
     else:
         choice = choose_for(models[0], engine, device, precision, megapixels=work_mpx * number)
+    tile_bytes = max(_activation_bytes(one.network, one.card) for one in models) * tile_px
+    minds += _too_large(tile_bytes, choice.device, whole=not all(card.tile_safe for card in cards))
     return Plan(
         model=", ".join(card.name for card in cards),
         weights_sha256=", ".join(card.weights_sha256 for card in cards),
@@ -220,7 +222,7 @@ def plan_restoration(
         way=way,
         passes=number,
         seed=seed if way == "dropout" else None,
-        memory_bytes=max(_activation_bytes(one.network, one.card) for one in models) * tile_px,
+        memory_bytes=tile_bytes,
         warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds, *choice.warnings])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
@@ -234,6 +236,17 @@ def _same_for_all(models: Sequence[Model], engine: str, device: str, precision: 
     named = ["torch" if engine == "auto" else engine, device, "float32" if precision == "auto" else precision]
     choices = [choose_for(one, *named) for one in models]
     return choices[0]._replace(warnings=tuple(text for choice in choices for text in choice.warnings))
+
+
+def _too_large(tile_bytes: int, device: str, *, whole: bool) -> list[str]:
+    """Return what is to be minded of a tile that may need more memory than there is."""
+    there = memory_bytes(device)
+    if there is None or tile_bytes <= there:
+        return []
+    return [
+        f"a tile may take {tile_bytes / 2**30:.0f} GiB of memory, and the {device} has {there / 2**30:.0f} GiB: "
+        f"{'restore a smaller part' if whole else 'give a smaller tile'}"
+    ]
 
 
 def _listed(planes: Sequence[int]) -> str:

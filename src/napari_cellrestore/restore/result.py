@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from napari_cellrestore.files import write_image
+from napari_cellrestore.files import check_image, write_image
 from napari_cellrestore.restore.inputs import ImageLike, Models, before, loaded
 from napari_cellrestore.restore.plan import Plan, plan_restoration
 from napari_cellrestore.restore.tiles import restored_tiles, tiles_with_spread
@@ -119,22 +120,35 @@ def _made(stack: ImageStack, plan: Plan, pixels: da.Array, made: dict[str, Any])
 
 
 def write_with_spread(
-    path: Path, mean: ImageStack, spread: ImageStack, *, overwrite: bool = False
+    path: Path,
+    mean: ImageStack,
+    spread: ImageStack,
+    *,
+    overwrite: bool = False,
+    resume: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Path]:
     """Write the restored stack, and its spread beside it, as OME-TIFF or OME-Zarr; return both.
 
-    Each tile is computed once: both go to temporary files first, and from there to where they belong.
+    Each tile is computed once: both go to temporary files first, and from there to where they belong. What was computed is lost
+    where that breaks off; with ``resume``, see :func:`napari_cellrestore.files.write_image`, the same call is not refused then.
     """
-    beside = spread_path(path)
+    targets, stacks = (path, spread_path(path)), (mean, spread)
+    for target, one in zip(targets, stacks, strict=True):
+        check_image(target, one, overwrite=overwrite, resume=resume)
     with TemporaryDirectory(prefix=".unfinished-", dir=path.parent, ignore_cleanup_errors=True) as folder:
         held = [
             np.memmap(Path(folder) / str(number), one.data.dtype, "w+", shape=one.data.shape)
-            for number, one in enumerate((mean, spread))
+            for number, one in enumerate(stacks)
         ]
-        da.store([da.asarray(mean.data), da.asarray(spread.data)], held, lock=False)
-        for target, one, pixels in zip((path, beside), (mean, spread), held, strict=True):
-            write_image(target, one.replace(data=pixels), overwrite=overwrite)
-    return path, beside
+        da.store([da.asarray(one.data) for one in stacks], held, lock=False)
+        for target, one, pixels in zip(targets, stacks, held, strict=True):
+            write_image(target, held_stack(one, pixels), overwrite=overwrite, resume=resume)
+    return targets
+
+
+def held_stack(stack: ImageStack, pixels: np.ndarray) -> ImageStack:
+    """Return a lazy stack with pixels that were computed meanwhile, in the blocks that it has."""
+    return stack.replace(data=da.from_array(pixels, chunks=da.asarray(stack.data).chunks, name=False))
 
 
 def spread_path(path: Path) -> Path:

@@ -21,6 +21,22 @@ from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train.learner import Learner
 from napari_cellrestore.train.standing import Standing
 
+#: The state of a run, and what it was begun with.
+CHECKPOINT, RECIPE = "checkpoint.safetensors", "recipe.yaml"
+#: What systems leave in folders, and what a run leaves that was killed as it began.
+_NOT_OF_A_RUN = {".DS_Store", "Thumbs.db", "desktop.ini", "recipe.unfinished"}
+
+
+def check_run_folder(folder: str | Path) -> None:
+    """Raise ValueError where no run can be begun or gone on with: a file, or a folder that holds other things."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; give a folder for the run")
+    found = sorted(path.name for path in folder.iterdir() if path.name not in _NOT_OF_A_RUN) if folder.is_dir() else []
+    if found and not {CHECKPOINT, RECIPE}.intersection(found):
+        some = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        raise ValueError(f"{folder}: holds other things than a run ({some}); give a new folder for the run")
+
 
 class Checkpoint:
     """Where a run keeps its state, and what is to be known of its images (:func:`~napari_cellrestore.pairs.images_known`).
@@ -31,13 +47,14 @@ class Checkpoint:
     def __init__(self, folder: Path, images: dict[str, Any] | None = None) -> None:
         self._folder = folder
         self._images = images or {}
-        self._path = folder / "checkpoint.safetensors"
+        self._path = folder / CHECKPOINT
         self._pause = folder / "pause"
         self._saved: int | None = None
 
     def begin(self, recipe: Recipe, *, resume: bool) -> None:
-        """Make the folder and keep the recipe there; ValueError where it holds another run."""
-        kept = self._folder / "recipe.yaml"
+        """Make the folder and keep the recipe there; ValueError where it holds another run, or something else."""
+        check_run_folder(self._folder)
+        kept = self._folder / RECIPE
         if self._path.exists():
             if not resume:
                 raise ValueError(f"{self._folder}: holds a training run; resume it or give another folder")
@@ -110,7 +127,7 @@ class Checkpoint:
 
 def saved_step(folder: str | Path) -> int | None:
     """Return the step of the state that is saved in a run's folder, None where there is none; ValueError where damaged."""
-    path = Path(folder) / "checkpoint.safetensors"
+    path = Path(folder) / CHECKPOINT
     if not path.is_file():
         return None
     with _said_where_damaged(path), safe_open(path, framework="numpy") as file:
@@ -135,7 +152,7 @@ def trained_network(
     ``which="back"`` returns the way back of a recipe that has one.
     """
     folder = Path(folder)
-    path = folder / "checkpoint.safetensors"
+    path = folder / CHECKPOINT
     if not path.exists():
         raise ValueError(f"{folder}: no checkpoint, so nothing was trained here yet")
     recipe = recipe or Recipe.read(folder / "recipe.yaml")

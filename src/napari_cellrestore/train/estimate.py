@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import torch
-
 from napari_cellrestore.pairs import Pairs
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.schemes import create_scheme
 from napari_cellrestore.train.batches import Batches
-from napari_cellrestore.train.learner import Learner
+from napari_cellrestore.train.learner import Learner, device_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def estimate(recipe: Recipe, pairs: Pairs, device: str = "auto", *, steps: int =
 
     The first step, which takes longer, does not count.
     """
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = device_of(device)
     scheme = create_scheme(recipe, pairs.in_channels, pairs.out_channels).to(device)
     learner = Learner(scheme, device)
     few = recipe.model_copy(update={"steps": 1 + steps})

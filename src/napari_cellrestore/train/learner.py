@@ -11,6 +11,17 @@ from napari_cellrestore.optimiser import Optimiser
 from napari_cellrestore.schemes import Batch, Scheme
 
 
+def device_of(name: str) -> str:
+    """Return the device to train on, for "auto" a GPU where there is one; ValueError where there is none of that name."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # whatever torch says of a device that it does not know or have
+        there = ["auto", "cpu", *["cuda"] * torch.cuda.is_available()]
+        raise ValueError(f"no device {name!r} on this machine; there are {', '.join(there)}") from error
+    return device
+
+
 class Learner:
     """The networks of a scheme with their optimisers and what is kept of the generators."""
 

@@ -17,7 +17,7 @@ from napari_cellrestore.schemes import Batch, Scheme, create_scheme
 from napari_cellrestore.schemes.batch import to_grey_levels
 from napari_cellrestore.train.batches import Batches
 from napari_cellrestore.train.checkpoint import Checkpoint
-from napari_cellrestore.train.learner import Learner
+from napari_cellrestore.train.learner import Learner, device_of
 from napari_cellrestore.train.log import LossLog, write_sample
 from napari_cellrestore.train.rate import rate_at
 from napari_cellrestore.train.standing import Standing
@@ -84,11 +84,12 @@ def train(
     Raises
     ------
     ValueError
-        A loss that is no number, a disk that is full, a folder of another run; the last saved state is kept.
+        A device that is not there, a loss that is no number, a disk that is full, a folder of another run or of something
+        else; the last saved state is kept.
     """
     folder = Path(folder)
     recipe = recipe if steps is None else recipe.model_copy(update={"steps": steps})
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = device_of(device)
     checkpoint = Checkpoint(folder, images_known(pairs))
 
     torch.manual_seed(recipe.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,13 @@ def open_levels(path: Path) -> Levels:
         order = stack_order(meant.letters)
         smaller = [_in_order(path, level, meant).transpose(order) for level in image.levels[1:]]
         return Levels(smaller, windows(image.omero))
+
+
+def tile_files(path: Path) -> list[Path]:
+    """Return the files of the finest level of an image: with its metadata, all that its pixels are in."""
+    with file_errors(path.name):
+        level = path / read_image(path).levels[0].path
+        return sorted(Path(folder, name) for folder, _, names in os.walk(level) for name in names)
 
 
 def _stack(path: Path, image: OmeImage, *, axes: str | None = None, lit: bool = False) -> ImageStack:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask.array as da
 import zarr
@@ -22,6 +22,7 @@ from napari_cellrestore.files.zarr import SUFFIX, is_zarr
 from napari_cellrestore.files.zarr.attributes import attributes_of, plain
 from napari_cellrestore.files.zarr.axes import AXES, ome_axes, stored_order
 from napari_cellrestore.files.zarr.image import UNFINISHED, is_image, saved_in
+from napari_cellrestore.files.zarr.opening import tile_files
 from napari_cellrestore.files.zarr.pyramid import halved, n_levels
 from napari_cellrestore.files.zarr.tiles import Blocks, create, tiled
 from napari_cellrestore.stack import ImageStack
@@ -88,20 +89,42 @@ def write_zarr(
     """
     path = Path(path)
     _check_target(path, stack, overwrite)
+    layout = _laid_out(stack, resume)
+    part = unfinished(path)
+    with _disk_may_be_full(part, path):
+        group = _begin(part, path, layout.made_of, overwrite)
+        levels = _write_levels(group, layout, on_resume)
+        attributes = attributes_of(stack, path.name.split(".")[0], layout.stored, levels)
+        attributes[SAVED][MADE_OF] = layout.made_of
+        group.update_attributes(attributes)
+    _publish(part, path, levels)
+    return path
+
+
+def check_zarr(
+    path: str | os.PathLike[str], stack: ImageStack, *, overwrite: bool = False, resume: Mapping[str, Any] | None = None
+) -> None:
+    """Raise ValueError where :func:`write_zarr` would not begin; nothing is computed or written."""
+    path = Path(path)
+    _check_target(path, stack, overwrite)
+    _left(unfinished(path), path, _laid_out(stack, resume).made_of, overwrite)
+
+
+class Layout(NamedTuple):
+    """Stored axes, the pixels along them in blocks of whole tiles, the size of a tile, and what the pixels are made of."""
+
+    stored: str
+    data: da.Array
+    tile: tuple[int, ...]
+    made_of: dict[str, str | None]
+
+
+def _laid_out(stack: ImageStack, resume: Mapping[str, Any] | None) -> Layout:
     order = stored_order(stack.axes)
     stored = "".join(stack.axes[i] for i in order)
     ome_axes(stored, "")
     data, tile = tiled(da.asarray(stack.data).transpose(order), stored)
-    part = unfinished(path)
-    made_of = {} if resume is None else fingerprint(stack, resume, (data.chunks, tile))
-    with _disk_may_be_full(part, path):
-        group = _begin(part, path, made_of, overwrite)
-        levels = _write_levels(group, data, tile, stored, on_resume)
-        attributes = attributes_of(stack, path.name.split(".")[0], stored, levels)
-        attributes[SAVED][MADE_OF] = made_of
-        group.update_attributes(attributes)
-    _publish(part, path, levels)
-    return path
+    return Layout(stored, data, tile, {} if resume is None else fingerprint(stack, resume, (data.chunks, tile)))
 
 
 def unfinished(path: Path) -> Path:
@@ -146,6 +169,7 @@ def fingerprint(stack: ImageStack, made: Mapping[str, Any], tiles: Any) -> dict[
     files: list[Any] = []
     if source is not None and source.exists():
         inside = sorted(source.iterdir()) if source.is_dir() else [source]
+        inside += tile_files(source) if is_zarr(source) else []  # other programs write tiles in place
         files = [(str(file.resolve()), stamp_of(file)) for file in inside if file.is_file()]
     kind = (stack.axes, stack.data.shape, stack.data.dtype.name)
     return {"image": _sha256(files) if files else None, "made": _sha256([kind, made]), "tiles": _sha256(tiles)}
@@ -155,18 +179,27 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
 
 
+def _left(part: Path, path: Path, made_of: Mapping[str, str | None], overwrite: bool) -> zarr.Group | None:
+    """Return the unfinished folder that is there, if it is of the same stack; None where there is nothing to go on with."""
+    there = [one for one in part.iterdir() if one.suffix != PARTIAL] if part.exists() else []
+    if not there:
+        return None
+    if not is_image(part):
+        raise ValueError(f"{path.name}: {part.name} is needed for writing, and something else is there; move it away")
+    group = zarr.open_group(str(part), mode="r+", use_consolidated=False)
+    found = saved_in(group.attrs.asdict()).get(MADE_OF)
+    if made_of.get("image") is not None and found == made_of:
+        return group
+    if not overwrite:
+        raise ValueError(f"{path.name}: {part.name} is what an interrupted writing left{_differs(found, made_of)}")
+    return None
+
+
 def _begin(part: Path, path: Path, made_of: Mapping[str, str | None], overwrite: bool) -> zarr.Group:
     """Return the unfinished folder: the one that is there where it is of the same stack, else a new one."""
-    there = [one for one in part.iterdir() if one.suffix != PARTIAL] if part.exists() else []
-    if there and not is_image(part):
-        raise ValueError(f"{path.name}: {part.name} is needed for writing, and something else is there; move it away")
-    if there:
-        group = zarr.open_group(str(part), mode="r+", use_consolidated=False)
-        found = saved_in(group.attrs.asdict()).get(MADE_OF)
-        if made_of.get("image") is not None and found == made_of:
-            return group
-        if not overwrite:
-            raise ValueError(f"{path.name}: {part.name} is what an interrupted writing left{_differs(found, made_of)}")
+    there = _left(part, path, made_of, overwrite)
+    if there is not None:
+        return there
     if part.exists():
         shutil.rmtree(part)
     part.mkdir()
@@ -186,18 +219,14 @@ def _differs(found: Any, made_of: Mapping[str, str | None]) -> str:
 
 
 def _write_levels(
-    group: zarr.Group,
-    data: da.Array,
-    tile: tuple[int, ...],
-    stored: str,
-    on_resume: Callable[[int, int], None] | None,
+    group: zarr.Group, layout: Layout, on_resume: Callable[[int, int], None] | None
 ) -> list[zarr.Array[Any]]:
     """Write the image and its smaller copies, and return them."""
-    names = [AXES[letter][0] for letter in stored]
+    names = [AXES[letter][0] for letter in layout.stored]
     levels: list[zarr.Array[Any]] = []
-    for number in range(n_levels(data.shape[-2:])):
-        level = halved(levels[-1]) if levels else data
-        levels.append(create(group, str(number), level, tile, names))
+    for number in range(n_levels(layout.data.shape[-2:])):
+        level = halved(levels[-1]) if levels else layout.data
+        levels.append(create(group, str(number), level, layout.tile, names))
         blocks = Blocks(level, levels[-1])
         places = blocks.unfinished()
         there = len(blocks.places) - len(places)

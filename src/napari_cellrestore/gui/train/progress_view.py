@@ -13,9 +13,9 @@ from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.train.loss_history import LossHistory, read_history
 from napari_cellrestore.gui.train.loss_plot import LossPlot
 from napari_cellrestore.gui.train.preview import PreviewBox
-from napari_cellrestore.gui.train.run_folder import CHECKPOINT
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
 from napari_cellrestore.gui.train.text import show_text, text_label
+from napari_cellrestore.train import CHECKPOINT
 
 
 class ProgressView(QWidget):

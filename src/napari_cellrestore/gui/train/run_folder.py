@@ -6,8 +6,7 @@ from pathlib import Path
 
 from napari_cellrestore.model import models_folder
 from napari_cellrestore.recipe import Recipe
-
-CHECKPOINT, RECIPE = "checkpoint.safetensors", "recipe.yaml"
+from napari_cellrestore.train import RECIPE
 
 
 def runs_folder() -> Path:

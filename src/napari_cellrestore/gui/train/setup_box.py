@@ -16,13 +16,13 @@ from napari_cellrestore.gui.train.command import Command
 from napari_cellrestore.gui.train.file_box import FileBox
 from napari_cellrestore.gui.train.needs import lacking
 from napari_cellrestore.gui.train.recipe_choice import RecipeChoice, describe
-from napari_cellrestore.gui.train.run_folder import RECIPE, recipe_of, runs_folder
+from napari_cellrestore.gui.train.run_folder import recipe_of, runs_folder
 from napari_cellrestore.gui.train.settings_box import SettingsBox
 from napari_cellrestore.gui.train.source_box import SourceBox
 from napari_cellrestore.gui.train.text import align_labels, text_label
 from napari_cellrestore.model import check_name, model_folders, models_folder
 from napari_cellrestore.recipe import Recipe
-from napari_cellrestore.train import saved_step
+from napari_cellrestore.train import RECIPE, check_run_folder, saved_step
 
 
 class SetupBox(QWidget):
@@ -138,6 +138,7 @@ class SetupBox(QWidget):
             step = saved_step(self.run)
             if step is not None:
                 self.saved = step, recipe_of(self.run)
+            check_run_folder(self.run)
         except ValueError as error:
             self._damaged = str(error)
         if self.saved is not None and self._shown != (self.run, *self.saved):
