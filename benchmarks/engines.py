@@ -4,7 +4,9 @@ Beside them what a user would write: eager torch, the network as it is, channels
 large matrix product in float32, measured in the same run; the operations counted are those that the engine computes, which
 are fewer where the network was written in another way. Weights are untrained, which takes as long as trained ones.
 
-A time is kept only where that product took as long as usual just before and after, so that other programs do not count.
+A time is kept only where that product took as long as usual just before and after, so that other programs do not count. Where
+others take a large part of the machine, ``taskset -c 0 python benchmarks/engines.py --clock processor`` counts the time that one
+processor worked for this program.
 
 What does not pay, and is therefore not done: a transposed convolution of stride 2 and 4 x 4 taps written as one convolution of
 2 x 2 taps that makes the four phases together. It computes as many products. Channels-last, on two cores of an Ice Lake, it
@@ -17,11 +19,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
+import dask.array as da
 import numpy as np
 import torch
+from timing import CLOCKS, Case, Clock
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,7 +38,6 @@ from napari_cellrestore.rewriting import rewritten
 from napari_cellrestore.tiling import round_up
 
 Array = np.ndarray
-Case = Callable[[], object]
 
 #: Architecture, channels and side of the image of each network that is timed.
 NETWORKS = {
@@ -44,7 +47,6 @@ NETWORKS = {
     "transfer": ("transfer-unet", 3, 256),
     "rrdb": ("rrdb", 132, 64),
 }
-FRAME = (1200, 1920, 3)
 PRODUCT = 2048  # side of the matrices
 SLOWER = 1.25  # of the usual time of the product: another program is at work
 
@@ -85,7 +87,9 @@ def gflop(network: nn.Module, channels: int, side: int) -> float:
     return float(counter.get_total_flops() / 1e9)
 
 
-def times_of(cases: dict[str, Case], rounds: int, limit_s: float) -> tuple[dict[str, list[float]], list[float]]:
+def times_of(
+    cases: dict[str, Case], rounds: int, limit_s: float, clock: Clock
+) -> tuple[dict[str, list[float]], list[float]]:
     """Return the seconds of each case, run in turn, and those of the product beside them."""
     a, b = torch.rand(PRODUCT, PRODUCT), torch.rand(PRODUCT, PRODUCT)
     for case in cases.values():
@@ -94,7 +98,7 @@ def times_of(cases: dict[str, Case], rounds: int, limit_s: float) -> tuple[dict[
     ends = time.perf_counter() + limit_s
     while True:
         for name, case in cases.items():
-            before, taken, after = (seconds(work) for work in (lambda: a @ b, case, lambda: a @ b))
+            before, taken, after = (seconds(work, clock) for work in (lambda: a @ b, case, lambda: a @ b))
             every.append((name, taken, max(before, after)))
         usual = float(np.percentile([product for _, _, product in every], 10))
         kept = {name: [s for one, s, product in every if one == name and product < SLOWER * usual] for name in cases}
@@ -102,13 +106,13 @@ def times_of(cases: dict[str, Case], rounds: int, limit_s: float) -> tuple[dict[
             return kept, [product for _, _, product in every if product < SLOWER * usual]
 
 
-def seconds(work: Case) -> float:
-    started = time.perf_counter()
+def seconds(work: Case, clock: Clock) -> float:
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
-def table(name: str, rounds: int, limit_s: float) -> None:
+def table(name: str, rounds: int, limit_s: float, clock: Clock) -> None:
     """Print the rows of one network."""
     architecture, channels, side = NETWORKS[name]
     torch.manual_seed(0)
@@ -117,7 +121,7 @@ def table(name: str, rounds: int, limit_s: float) -> None:
     runs = engines_of(network, channels)
     expected = runs["eager torch", "float32"](image)
     cases = {" ".join(key): (lambda run=run: run(image)) for key, run in runs.items()}
-    taken, products = times_of(cases, rounds, limit_s)
+    taken, products = times_of(cases, rounds, limit_s, clock)
     peak = 2 * PRODUCT**3 / statistics.median(products) / 1e9
     whole, less = gflop(network, channels, side), gflop(rewritten(deepcopy(network)), channels, side)
     print(
@@ -135,36 +139,61 @@ def table(name: str, rounds: int, limit_s: float) -> None:
         )
 
 
-def frame(rounds: int, limit_s: float) -> None:
-    """Print the time of a frame by deblur-fast, in tiles and whole, from grey levels to grey levels."""
-    model = load_model("deblur-fast")
-    image = np.random.default_rng(0).integers(0, 256, FRAME).astype(np.uint8)
-    cases: dict[str, Case] = {}
-    for engine in ("torch", "openvino"):
-        if "not installed" not in available_engines()[engine]:
-            for tile in (512, 1024, 4096):
-                plan = plan_restoration(image, model, engine=engine, device="cpu", precision="float32", tile=tile)
-                cases[f"{engine}, {plan.n_tiles} tiles"] = restore(image, model, plan).compute
-    taken, _ = times_of(cases, rounds, limit_s)
-    print(f"\n| {FRAME[1]} x {FRAME[0]} px, halo {model.card.halo_px} | ms | of whole |\n|---|---|---|")
-    for name, times in taken.items():
-        whole = statistics.median(taken[f"{name.partition(',')[0]}, 1 tiles"])
-        print(f"| {name} | {1e3 * statistics.median(times):.0f} | {statistics.median(times) / whole:.2f} |")
+def frame(
+    size: tuple[int, int], engines: list[str], tiles: list[int], rounds: int, limit_s: float, clock: Clock
+) -> None:
+    """Print the time of a frame by deblur-fast, in tiles and whole; in floating point, whose results are not rounded."""
+    model, (rows, columns) = load_model("deblur-fast"), size
+    image = np.random.default_rng(0).random((rows, columns, 3), np.float32)
+    print(f"\n| {columns} x {rows} px, halo {model.card.halo_px} | ms | us per pixel | of whole | off by |")
+    print("|---|---|---|---|---|")
+    for engine in engines:
+        cases: dict[str, Case] = {}
+        outputs: dict[str, Array] = {}
+        for tile in (max(size), *tiles):
+            plan = plan_restoration(
+                image, model, engine=engine, device="cpu", precision="float32", tile=tile, intensity=(0, 1)
+            )
+            name, lazy = f"{engine}, {plan.n_tiles} tiles", restore(image, model, plan)
+            cases[name] = partial(_compute, lazy, outputs, name)
+        taken, _ = times_of(cases, rounds, limit_s, clock)
+        whole, *_ = cases
+        for name, times in taken.items():
+            median = statistics.median(times)
+            off = max(
+                float(np.abs(one - other).max()) for one, other in zip(outputs[name], outputs[whole], strict=True)
+            )
+            print(
+                f"| {name} | {1e3 * median:.0f} | {1e6 * median / (rows * columns):.3f} | "
+                f"{median / statistics.median(taken[whole]):.2f} | {off:.0e} |",
+                flush=True,
+            )
+
+
+def _compute(lazy: da.Array, outputs: dict[str, Array], name: str) -> None:
+    outputs[name] = lazy.compute()
 
 
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=[*NETWORKS, "frame"], help="one of the tables")
+    parser.add_argument("--frame", type=int, nargs=2, default=(1200, 1920), metavar="PX", help="rows and columns")
+    parser.add_argument("--engines", nargs="+", default=["torch", "openvino"], help="for the frame")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[1024, 512], metavar="PX", help="sides of tiles")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for the runs of each table, at most")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     options = parser.parse_args()
-    print(f"{processor_name('cpu')}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    how = options.rounds, options.limit, CLOCKS[options.clock]
+    print(
+        f"{processor_name('cpu')}, {torch.get_num_threads()} threads, torch {torch.__version__}, {options.clock} time"
+    )
     for name in [options.only] if options.only else [*NETWORKS, "frame"]:
         if name == "frame":
-            frame(options.rounds, options.limit)
+            frame(tuple(options.frame), options.engines, options.tiles, *how)
         else:
-            table(name, options.rounds, options.limit)
+            table(name, *how)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ def restored(home: Path, side: int, options: argparse.Namespace) -> str:
     """Make and restore an image, and return its row of the table."""
     image, out, tiff = home / f"{side}.ome.zarr", home / f"{side}_restored.ome.zarr", home / f"{side}.ome.tif"
     script = Path(__file__)
-    measured(sys.executable, script, "--make", image, "--sides", str(side))
+    if not image.exists():
+        measured(sys.executable, script, "--make", image, "--sides", str(side))
     took = measured(
         *(
             sys.executable,
@@ -104,6 +105,7 @@ def restored(home: Path, side: int, options: argparse.Namespace) -> str:
             "--out",
             out,
             "--json",
+            *(["--tile", str(options.tile)] if options.tile else []),
         )
     )
     ready, restoring = took.seconds["plan"], took.seconds["written"] - took.seconds["plan"]
@@ -128,7 +130,12 @@ def main() -> None:
         "--sides", type=int, nargs="+", default=[40_000], metavar="PX", help="sides of the images (40000)"
     )
     parser.add_argument("--model", default="deblur-fast")
-    parser.add_argument("--folder", type=Path, help="where images and results are left (a temporary folder, deleted)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where images and results are left, and images that are there are taken (a temporary folder, deleted)",
+    )
+    parser.add_argument("--tile", type=int, metavar="PX", help="side of a tile, unless that of the plan")
     parser.add_argument("--tiff", action="store_true", help="write the results as TIFF too")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--export", type=Path, nargs=2, help=argparse.SUPPRESS)

@@ -1,9 +1,10 @@
 """Restore one large image beside what else one would run: time, and the greatest memory of a process of its own.
 
 The same network, deblur-fast, on the same image of 2048 x 2048 pixels in colour: by ``restore`` of this program, by the sliding
-window of MONAI, by ``map_overlap`` of dask around eager torch, and by bioimageio.core on the package that
-``cellrestore models export --bioimageio`` writes (``--package``), where the Python of ``--python`` has it. CAREamics is not among
-them: it runs networks of its own alone.
+window of MONAI, by ``map_overlap`` of dask around eager torch, by bioimageio.core on the package that
+``cellrestore models export --bioimageio`` writes (``--package``), and by CAREamics, which runs networks of its own alone: in an
+untrained one of these, without normalisation, the network is exchanged. ``--bioimageio`` and ``--careamics`` name a Python that has
+them beside this program, where this one has not.
 
 A case that is not installed says so. "Off" is the largest difference from the image restored whole, in grey levels.
 """
@@ -11,16 +12,17 @@ A case that is not installed says so. "Off" is the largest difference from the i
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from timing import CLOCKS
 
 Array = np.ndarray
 MODEL = "deblur-fast"
@@ -129,6 +131,45 @@ def bioimageio(package: Path) -> Callable[[Array], Array]:
     return run
 
 
+def careamics() -> Callable[[Array], Array]:
+    from careamics import CAREamist
+    from careamics.config.factories import create_advanced_care_config
+    from careamics.lightning.prediction import convert_prediction
+
+    from napari_cellrestore.model import load_model
+
+    config = create_advanced_care_config(
+        experiment_name="peer",
+        data_type="array",
+        axes="CYX",
+        patch_size=(64, 64),
+        batch_size=1,
+        n_channels_in=3,
+        n_channels_out=3,
+        normalization="none",
+        num_workers=0,
+    )
+    side = TILE + 2 * HALO
+
+    folder = TemporaryDirectory()  # in which it writes nothing, but which it makes
+    atexit.register(folder.cleanup)
+    program = CAREamist(config, work_dir=folder.name, enable_progress_bar=False)
+    program.model.model = load_model(MODEL).network
+
+    def run(pixels: Array) -> Array:
+        # What its predict() does, but that a checkpoint of training is read first.
+        images = program._build_predict_datamodule(
+            [np.ascontiguousarray(scaled(pixels).transpose(2, 0, 1))],
+            tile_size=(side, side),
+            tile_overlap=(2 * HALO, 2 * HALO),
+        )
+        tiles = program.trainer.predict(program.model, datamodule=images)
+        (output,), _ = convert_prediction(tiles, tiled=True, restore_shape=True)
+        return levels(output.transpose(1, 2, 0))
+
+    return run
+
+
 CASES: dict[str, Callable[[Path], Callable[[Array], Array]]] = {
     "eager torch, whole": lambda package: eager(),
     "cellrestore, torch": lambda package: ours("torch", TILE),
@@ -136,27 +177,28 @@ CASES: dict[str, Callable[[Path], Callable[[Array], Array]]] = {
     "MONAI sliding window": lambda package: monai(),
     "dask map_overlap": lambda package: dask(),
     "bioimageio.core": bioimageio,
+    "CAREamics": lambda package: careamics(),
 }
 
 
 # --- one case, in a process of its own ------------------------------------------------------------------------
 
 
-def measure(case: str, side: int, rounds: int, package: Path, out: Path) -> None:
+def measure(case: str, side: int, rounds: int, package: Path, out: Path, clock: Callable[[], float]) -> None:
     """Print the time to the first result, that of the next ones and the greatest memory as JSON."""
     pixels = image(side)
-    started = time.perf_counter()
+    started = clock()
     try:
         run = CASES[case](package)
     except (ImportError, ValueError) as error:
         print(json.dumps({"missing": str(error).splitlines()[0]}))
         return
     np.save(out, run(pixels))
-    first, taken = time.perf_counter() - started, []
+    first, taken = clock() - started, []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = clock()
         run(pixels)
-        taken.append(time.perf_counter() - started)
+        taken.append(clock() - started)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(json.dumps({"first_s": first, "next_s": float(np.median(taken)), "peak_mib": peak_mib}))
 
@@ -165,7 +207,10 @@ def asked(python: str, case: str, options: argparse.Namespace, out: Path) -> dic
     """Return what a case says in a process of its own."""
     command = [python, __file__, "--case", case, "--side", str(options.side), "--rounds", str(options.rounds)]
     done = subprocess.run(
-        [*command, "--package", str(options.package), "--out", str(out)], capture_output=True, text=True, check=False
+        [*command, "--package", str(options.package), "--out", str(out), "--clock", options.clock],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     lines = done.stdout.strip().splitlines()
     return json.loads(lines[-1]) if lines and done.returncode == 0 else {"missing": done.stderr.strip()[-200:]}
@@ -176,21 +221,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--python", default=sys.executable, help="that has bioimageio.core")
+    parser.add_argument("--bioimageio", metavar="PYTHON", default=sys.executable, help="that has bioimageio.core")
+    parser.add_argument("--careamics", metavar="PYTHON", default=sys.executable, help="that has CAREamics")
     parser.add_argument("--package", type=Path, default=Path(f"{MODEL}.zip"), help="of bioimage.io")
     parser.add_argument("--case", choices=CASES, help="run this one here")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="see engines.py")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.case:
-        measure(options.case, options.side, options.rounds, options.package, options.out)
+        measure(options.case, options.side, options.rounds, options.package, options.out, CLOCKS[options.clock])
         return
+    pythons = {"bioimageio.core": options.bioimageio, "CAREamics": options.careamics}
     print(f"| {MODEL}, {options.side} x {options.side} RGB | first, s | next, s | of eager | peak MiB | off |")
     print("|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
         whole, base_s = None, 0.0
         for case in CASES:
             out = Path(folder) / "result.npy"
-            said = asked(options.python if case == "bioimageio.core" else sys.executable, case, options, out)
+            said = asked(pythons.get(case, sys.executable), case, options, out)
             if "missing" in said:
                 print(f"| {case} | not installed | | | | |")
                 continue
