@@ -13,7 +13,8 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.engine import Runner, available_engines, choose
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.networks import create_network
-from napari_cellrestore.restore import plan_restoration, restore, restore_stack
+from napari_cellrestore.restore import Tiles, plan_restoration, restore, restore_stack, restore_with_spread
+from napari_cellrestore.sample import as_stack
 from napari_cellrestore.stack import ImageStack
 
 #: But the one that takes half a minute to compile: that it agrees, also in tiles, is seen in test_engine.py.
@@ -51,6 +52,22 @@ def test_tiles_do_not_change_the_result(rows, columns, tile):
     plan = plan_restoration(image, MODEL, tile=tile, engine="torch")
     assert len(plan.columns) > 1 or columns < 2 * tile
     np.testing.assert_allclose(restore(image, MODEL, plan).compute(), whole, atol=255e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 100, 150, 3), (2, 100, 150), (2, 100, 150, 4)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_tiles_one_by_one_are_those_of_the_lazy_image(shape, turned):
+    image = smear(shape, np.float32)
+    image[0, 5, 7] = np.nan
+    plan = plan_restoration(image, MODEL, tile=48, engine="torch", turned=turned)
+    lazy = restore_with_spread(image, MODEL, plan) if turned else (restore(image, MODEL, plan),)
+    tiles = Tiles(as_stack(image), [MODEL], plan)
+    keys = list(np.ndindex(*lazy[0].numblocks[:3]))
+    assert len(keys) == 2 * 2 * 3
+    for key in keys:
+        for made, whole in zip(tiles.compute(key), lazy, strict=False):
+            np.testing.assert_array_equal(made, whole.blocks[key].compute())
+    assert (tiles.compute(keys[0])[1] is None) == (not turned)
 
 
 def test_a_part_computes_only_its_tiles():

@@ -534,8 +534,8 @@ def test_folders_that_cannot_be_are_refused(folders, tmp_path):
         pair_images(home / "nowhere", home / "targets")
     with pytest.raises(ValueError, match="both folders are the same"):
         pair_images(home / "targets", home / "targets")
-    (tmp_path / "slide.bmp").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no images in it, they end in .*; slide\.bmp is none"):
+    (tmp_path / "slide.gif").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no images in it, they end in .*; slide\.gif is none"):
         pair_images(tmp_path, home / "targets")
     for suffix in ("png", "jpg"):
         imsave(tmp_path / f"A.{suffix}", np.zeros((40, 40, 3), np.uint8), check_contrast=False)

@@ -320,6 +320,7 @@ def test_only_models_of_the_task_can_be_checked(widget, home, tmp_path, monkeypa
         "deblur-fast  (deblur)",
         "dye  (stain)",
         "distance  (distance)",
+        "virtual-stain-sim  (stain)",
     ]
     assert not models.item(3).flags() & Qt.ItemFlag.ItemIsUserCheckable
     assert models.item(1).toolTip() == "tiny does little"
@@ -575,7 +576,7 @@ def test_pairs_are_chosen_and_scored_in_a_process(widget, tmp_path, qtbot):
     widget.kind_choice.setCurrentText(PAIRS)
     assert widget.targets.isVisible()
     assert "two folders with images of the same names" in widget.hint.text()
-    assert set(widget.models.offered) == {"tiny", "small", "dye", "deblur-fast"}
+    assert set(widget.models.offered) == {"tiny", "small", "dye", "deblur-fast", "virtual-stain-sim"}
     widget.stacks.show_folder(homes[0])
     widget.targets.show_folder(homes[0])
     widget.models.check(["dye"])

@@ -251,13 +251,13 @@ write_tiff(sys.argv[-1], ImageStack(planes, "ZYX"))
 
 
 def marked(mark):
-    """Return the processes that have a mark in their environment, but those that have ended."""
+    """Return what runs that has a mark in its environment: number, state, the end of its command."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            ended = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-            if not ended and mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            if state != "Z" and mark.encode() in (folder / "environ").read_bytes():
+                found.append((int(folder.name), state, (folder / "cmdline").read_bytes()[-100:]))
         except OSError:  # ended meanwhile
             continue
     return found
@@ -309,8 +309,8 @@ def check_end(process, number, mark, folder):
 
 
 def comes(true):
-    """Return whether something comes true within ten seconds."""
-    until = time.monotonic() + 10
+    """Return whether something comes true within half a minute, which is long also where much else runs."""
+    until = time.monotonic() + 30
     while not true() and time.monotonic() < until:
         time.sleep(0.05)
     return true()

@@ -290,13 +290,13 @@ def test_what_cannot_be_restored_is_said_in_the_widget(viewer, widget):
 
 
 def test_an_error_in_a_tile_is_said_once(viewer, widget, qtbot, monkeypatch):
-    def broken(_block):
+    def broken(_key):
         raise ValueError("smear.tif: page 3 is cut off")
 
     data = da.from_array(smear((64, 64, 3)), chunks=(64, 64, 3))
     stack = ImageStack(data, "YXS")
     live = LiveRestoration(stack, load_model("deblur-fast"), plan_restoration(stack, "deblur-fast"))
-    live._exact = data.map_blocks(broken, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    monkeypatch.setattr(live._made, "compute", broken)
     with qtbot.waitSignal(live.failed, timeout=10_000) as said:
         np.asarray(live.levels[0][:, :])
     assert said.args == ["smear.tif: page 3 is cut off"]
@@ -323,7 +323,7 @@ def test_parts_of_levels_are_parts_of_the_image(qapp, rgb):
     # finished tiles take the place of the dimmed input, on every level
     exact = restore(stack, load_model("deblur-fast"), live.plan).compute()
     for key in [(1, 0, 1), (1, 1, 0)]:  # two of 2 x 3 tiles, no smaller than the halo of the model
-        live._tiles[key] = live._compute(key)
+        live._tiles[key], _ = live._made.compute(key)
         rows, columns = (slice(*edges[i : i + 2]) for edges, i in zip(live._edges, key[1:], strict=True))
         assert alike(live._tiles[key][0], exact[1, rows, columns])
         dimmed[1, rows, columns] = live._tiles[key][0]

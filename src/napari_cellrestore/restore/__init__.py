@@ -1,6 +1,6 @@
 """Restoration: a plan in which everything is decided, and the lazy image that follows it."""
 
-from napari_cellrestore.restore.inputs import ImageLike, Models, before
+from napari_cellrestore.restore.inputs import ImageLike, Models, before, loaded
 from napari_cellrestore.restore.plan import Plan, plan_restoration
 from napari_cellrestore.restore.result import (
     SPREAD,
@@ -15,15 +15,18 @@ from napari_cellrestore.restore.result import (
     spread_provenance,
     write_with_spread,
 )
+from napari_cellrestore.restore.tiles import Tiles
 
 __all__ = [
     "SPREAD",
     "ImageLike",
     "Models",
     "Plan",
+    "Tiles",
     "before",
     "halves",
     "held_stack",
+    "loaded",
     "plan_restoration",
     "provenance",
     "restore",

@@ -6,6 +6,7 @@ Within, every array ends with an axis of channels, also that of a grey image: (.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import dask.array as da
@@ -33,6 +34,44 @@ def tiles_with_spread(stack: ImageStack, models: Sequence[Model], plan: Plan) ->
     return _by_tiles(_restore_several, stack, models, plan)
 
 
+class Tiles:
+    """The tiles of a restoration one by one: for a window, which shows a few of many and cannot wait until all are laid out.
+
+    They are those of :func:`restored_tiles` and :func:`tiles_with_spread`.
+
+    Parameters
+    ----------
+    stack, models, plan
+        As in :func:`napari_cellrestore.restore.restore`.
+    """
+
+    def __init__(self, stack: ImageStack, models: Sequence[Model], plan: Plan) -> None:
+        _check_plan(plan, stack, models)
+        self._source, self._plan, self._passes = given(stack, plan.planes), plan, _passes(models, plan)
+        self._edges = [[0, *accumulate(sizes)] for sizes in (plan.rows, plan.columns)]
+
+    def compute(self, key: tuple[int, ...]) -> tuple[Array, Array | None]:
+        """Return the tile (*planes, row, column), and of several passes its spread; both with planes as axes of one."""
+        *planes, row, column = key
+        parts = [self._part(*place) for place in zip(self._edges, (row, column), strict=True)]
+        read, kept = (tuple(part[i] for part in parts) for i in (0, 1))
+        plane = np.asarray(self._source[(*planes, *read)].compute(scheduler="synchronous"))
+        if self._plan.passes > 1:
+            mean, spread = _mean_and_spread(plane, kept, self._passes, self._plan)
+            return self._shaped(mean, len(planes)), spread.reshape(*(1,) * len(planes), *spread.shape)
+        return self._shaped(_once(plane, kept, self._passes, self._plan), len(planes)), None
+
+    def _part(self, edges: list[int], place: int) -> tuple[slice, slice]:
+        """Return which pixels of an axis are read for a tile, and which of these are kept."""
+        start, stop = edges[place], edges[place + 1]
+        first, last = max(start - self._plan.halo_px, 0), min(stop + self._plan.halo_px, edges[-1])
+        return slice(first, last), slice(start - first, stop - first)
+
+    def _shaped(self, tile: Array, n_planes: int) -> Array:
+        tile = tile if self._plan.result_axes.endswith("S") else tile[..., 0]
+        return tile.reshape(*(1,) * n_planes, *tile.shape)
+
+
 def _by_tiles(function: Any, stack: ImageStack, models: Sequence[Model], plan: Plan) -> da.Array:
     """Return what ``function(plane, passes, plan)`` makes of every plane, tile by tile, each read with its halo."""
     _check_plan(plan, stack, models)
@@ -42,21 +81,11 @@ def _by_tiles(function: Any, stack: ImageStack, models: Sequence[Model], plan: P
     y, x = leading, leading + 1
     depth = {axis: plan.halo_px if axis in (y, x) and len(chunks[axis]) > 1 else 0 for axis in range(source.ndim)}
     read = overlap(source.rechunk(chunks), depth=depth, boundary="none", allow_rechunk=False)
-    passes = passes_of(
-        models,
-        plan.engine,
-        plan.device,
-        plan.precision,
-        way=plan.way,
-        stride=plan.stride,
-        number=plan.passes,
-        seed=plan.seed,
-    )
     return da.map_blocks(
         function,
         read,
         # One task that all tiles refer to: a cluster sends the networks once to each worker, not with every tile.
-        passes=delayed(passes, pure=True, traverse=False),
+        passes=delayed(_passes(models, plan), pure=True, traverse=False),
         plan=plan,
         depth=(depth[y], depth[x]),
         counts=(len(plan.rows), len(plan.columns)),
@@ -66,25 +95,32 @@ def _by_tiles(function: Any, stack: ImageStack, models: Sequence[Model], plan: P
     )
 
 
+def _passes(models: Sequence[Model], plan: Plan) -> Passes:
+    return passes_of(
+        models,
+        plan.engine,
+        plan.device,
+        plan.precision,
+        way=plan.way,
+        stride=plan.stride,
+        number=plan.passes,
+        seed=plan.seed,
+    )
+
+
 def _restore_once(block: Array, *, passes: Passes, plan: Plan, block_info: Any = None, **place: Any) -> Array:
     """Restore the plane of one block with its halo, and crop the halo off."""
-    kept, leading = _kept(block, block_info, **place), block.shape[:-3]
-    plane = block.reshape(block.shape[-3:])
-    (estimate,) = _estimates(plane, passes, plan)
-    return _like(estimate, plane, plan)[kept].reshape(*leading, *_sizes(kept), -1)
+    tile = _once(block.reshape(block.shape[-3:]), _kept(block, block_info, **place), passes, plan)
+    return tile.reshape(*block.shape[:-3], *tile.shape)
 
 
 def _restore_several(
     block: Array, *, passes: Passes, plan: Plan, block_info: Any = None, **place: Any
 ) -> tuple[Array, Array]:
     """Return mean and spread over the passes of one block, the halo cropped off."""
-    kept, leading = _kept(block, block_info, **place), block.shape[:-3]
-    plane = block.reshape(block.shape[-3:])
-    mean, spread = mean_and_spread(_estimates(plane, passes, plan))
-    if plane.dtype.kind == "f":
-        spread[~np.isfinite(plane).all(axis=-1)] = np.nan
-    shape = *leading, *_sizes(kept)
-    return _like(mean, plane, plan)[kept].reshape(*shape, -1), spread[kept].reshape(*shape, 1)
+    leading = block.shape[:-3]
+    mean, spread = _mean_and_spread(block.reshape(block.shape[-3:]), _kept(block, block_info, **place), passes, plan)
+    return mean.reshape(*leading, *mean.shape), spread.reshape(*leading, *spread.shape, 1)
 
 
 def _kept(block: Array, block_info: Any, depth: tuple[int, int], counts: tuple[int, int]) -> tuple[slice, slice]:
@@ -97,9 +133,18 @@ def _kept(block: Array, block_info: Any, depth: tuple[int, int], counts: tuple[i
     return rows, columns
 
 
-def _sizes(kept: tuple[slice, slice]) -> tuple[int, int]:
-    rows, columns = kept
-    return rows.stop - rows.start, columns.stop - columns.start
+def _once(plane: Array, kept: tuple[slice, ...], passes: Passes, plan: Plan) -> Array:
+    """Return what a model makes of a plane (Y, X, channels), of it what is kept."""
+    (estimate,) = _estimates(plane, passes, plan)
+    return _like(estimate, plane, plan)[kept]
+
+
+def _mean_and_spread(plane: Array, kept: tuple[slice, ...], passes: Passes, plan: Plan) -> tuple[Array, Array]:
+    """Return mean (Y, X, channels) and spread (Y, X) of several passes over a plane, of it what is kept."""
+    mean, spread = mean_and_spread(_estimates(plane, passes, plan))
+    if plane.dtype.kind == "f":
+        spread[~np.isfinite(plane).all(axis=-1)] = np.nan
+    return _like(mean, plane, plan)[kept], spread[kept]
 
 
 def _estimates(plane: Array, passes: Passes, plan: Plan) -> Iterator[Array]:

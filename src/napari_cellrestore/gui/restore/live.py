@@ -16,7 +16,6 @@ from itertools import accumulate, product
 from threading import Lock
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 from napari.layers import Image
@@ -24,7 +23,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cellrestore.gui.restore.shown_input import ShownInput
 from napari_cellrestore.model import Model
-from napari_cellrestore.restore import Plan, before, halves, restore, restore_with_spread
+from napari_cellrestore.restore import Plan, Tiles, before, halves, loaded
 from napari_cellrestore.stack import ImageStack
 
 log = logging.getLogger(__name__)
@@ -63,11 +62,7 @@ class LiveRestoration(QObject):
         #: What is shown where nothing is restored yet: what came, in the axes of the result.
         self.stack = before(stack, plan)
         self.plan = plan
-        self._spread: da.Array | None = None
-        if plan.passes > 1:
-            self._exact, self._spread = restore_with_spread(stack, model, plan)
-        else:
-            self._exact = restore(stack, model, plan)
+        self._made = Tiles(stack, loaded(model), plan)
         self._tiles: dict[Key, np.ndarray] = {}
         self._spreads: dict[Key, np.ndarray] = {}
         self._wanted: list[Key] = []
@@ -94,7 +89,7 @@ class LiveRestoration(QObject):
         self._followed: list[Image] = []
         self.levels = self._pyramid(spread=False)
         #: Those of the spread; empty where there is one pass.
-        self.spread_levels = [] if self._spread is None else self._pyramid(spread=True)
+        self.spread_levels = self._pyramid(spread=True) if plan.passes > 1 else []
 
     def _pyramid(self, *, spread: bool) -> list[LivePart]:
         first, *others = self._factors
@@ -208,7 +203,7 @@ class LiveRestoration(QObject):
                 key = (self._wanted or self._around).pop(0)
             try:
                 if key not in self._tiles:
-                    mean, spread = self._compute_both(key)
+                    mean, spread = self._made.compute(key)
                     if spread is not None:
                         self._spreads[key] = spread  # before its mean, which says that the tile is finished
                     self._tiles[key] = mean
@@ -219,16 +214,6 @@ class LiveRestoration(QObject):
                     self._wanted, self._around, self._working = [], [], False
                 self.failed.emit(" ".join(str(error).split()))
                 return
-
-    def _compute(self, key: Key) -> np.ndarray:
-        return self._compute_both(key)[0]
-
-    def _compute_both(self, key: Key) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return a restored tile, and the spread of its passes where there are several."""
-        mean = self._exact.blocks[(*key, 0) if self.stack.rgb else key]
-        if self._spread is None:
-            return np.asarray(mean.compute(scheduler="synchronous")), None
-        return dask.compute(mean, self._spread.blocks[key], scheduler="synchronous")
 
     def _draw_soon(self) -> None:
         if not self._timer.isActive():
@@ -259,26 +244,30 @@ class LiveRestoration(QObject):
     def finished(self) -> da.Array:
         """Return the whole restored image, lazily: tiles already shown are taken as they are, others computed."""
         return self._finished(
-            lambda key: self._tiles[key] if key in self._tiles else self._compute(key), self._exact.chunks
+            lambda key: self._tiles[key] if key in self._tiles else self._made.compute(key)[0], self._chunks()
         )
 
     def finished_with_spread(self) -> tuple[da.Array, da.Array]:
         """Return the whole restored image and its spread, which computed together compute each tile once."""
 
         def both(key: Key) -> Any:
-            known = (self._tiles[key], self._spreads[key]) if key in self._tiles else self._compute_both(key)
-            mean, spread = map(np.asarray, known)
-            return mean if self.stack.rgb else mean[..., None], spread[..., None]
+            mean, spread = (self._tiles[key], self._spreads[key]) if key in self._tiles else self._made.compute(key)
+            return mean if self.stack.rgb else mean[..., None], np.asarray(spread)[..., None]
 
-        chunks = self._exact.chunks if self.stack.rgb else (*self._exact.chunks, (1,))
-        mean, spread = halves(self._finished(both, chunks))
+        chunks = self._chunks()
+        mean, spread = halves(self._finished(both, chunks if self.stack.rgb else (*chunks, (1,))))
         return mean if self.stack.rgb else mean[..., 0], spread
+
+    def _chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Return the tiles of the result along its axes."""
+        planes = [(1,) * n for n in self.stack.data.shape[: self._y]]
+        return *planes, self.plan.rows, self.plan.columns, *([(self.stack.size("S"),)] if self.stack.rgb else [])
 
     def _finished(self, tile: Callable[[Key], Any], chunks: Any) -> da.Array:
         def block(block_id: tuple[int, ...]) -> Any:
             return tile(block_id[: self._y + 2])
 
-        nothing = np.empty((0,) * len(chunks), self._exact.dtype)
+        nothing = np.empty((0,) * len(chunks), self.plan.result_dtype)
         return da.map_blocks(block, chunks=chunks, dtype=nothing.dtype, meta=nothing, name=False)
 
 
