@@ -409,3 +409,38 @@ def test_outside_a_job_the_input_stays():
     program = f"{WILLING}\nimport sys\nprint(sys.stdin.read())"
     done = subprocess.run([sys.executable, "-c", program], input="cells", capture_output=True, text=True, timeout=60)
     assert done.stdout == "cells\n"
+
+
+@posix
+def test_what_a_command_started_ends_with_it_also_where_it_did_not_hear_that_it_is_to_end(tmp_path):
+    """Nobody listens any more, so that printing fails, while standard input is still held open by another process."""
+    command = WILLING + dedent(f"""
+        import os, subprocess, sys, time
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+        with open({str(tmp_path / "pids")!r}, "w") as file:
+            file.write(f"{{os.getpid()}} {{child.pid}} .")
+        while True:
+            print("step", flush=True)
+            time.sleep(0.02)
+    """)
+    program = dedent(f"""
+        import os, subprocess, sys
+        read, write = os.pipe()
+        os.set_inheritable(write, True)
+        env = {{**os.environ, {JOB_VARIABLE!r}: "1"}}
+        subprocess.Popen(
+            [sys.executable, "-c", {command!r}], stdin=read, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            pass_fds=[write], start_new_session=True, env=env
+        ).wait()
+    """)
+    with subprocess.Popen([sys.executable, "-c", program]) as parent:
+        until = time.monotonic() + 30
+        while not ((tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith(".")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        parent.kill()
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()[:2]]
+    until = time.monotonic() + 30
+    while any(map(alive, pids)) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(map(alive, pids))

@@ -223,13 +223,16 @@ def end_with_job() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     unwanted = Event()
-    atexit.register(_end_what_was_started, unwanted)  # before all others, and so after them
+    atexit.register(_end_what_was_started, unwanted, os.getppid())  # before all others, and so after them
     Thread(target=_end_when_closed, args=(pipe, unwanted), daemon=True).start()
 
 
-def _end_what_was_started(unwanted: Event) -> None:
-    """At the end of a command that is not wanted any more, end what it started: who would, may have gone."""
-    if unwanted.is_set():
+def _end_what_was_started(unwanted: Event, parent: int) -> None:
+    """At the end of a command that is not wanted any more, end what it started: who would, may have gone.
+
+    That nobody listens any more can end a command before it hears that it is to end.
+    """
+    if unwanted.is_set() or os.getppid() != parent:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         _kill(os.getpid())
