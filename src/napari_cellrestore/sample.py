@@ -15,8 +15,6 @@ Array = np.ndarray
 FULL_SCALES = {"i": (255, 1023, 4095, 16383, 65535), "f": (1, 255, 4095, 65535)}
 #: Of a large lazy plane so many windows along each side decide, of so many pixels.
 WINDOWS, WINDOW_PX = 4, 512
-# What was read of the last large plane, by its axes and the name that dask gives to what it holds.
-_LAST: dict[str, Array] = {}
 
 
 def as_stack(image_or_stack: Array | da.Array | ImageStack) -> ImageStack:
@@ -38,27 +36,13 @@ def as_stack(image_or_stack: Array | da.Array | ImageStack) -> ImageStack:
 def deciding_pixels(stack: ImageStack) -> Array:
     """Return the pixels that decide: all of an array in memory; of a lazy one the middle plane, of a large one parts of it.
 
-    The parts lie side by side in what is returned, evenly spread over the plane: a slide is not read through for this. Those
-    of the last large plane are kept, read-only, since a plan, a verdict and another plan look at them one after the other.
+    The parts lie side by side in what is returned, evenly spread over the plane: a slide is not read through for this.
     """
     if isinstance(stack.data, np.ndarray):
         return stack.data
-    if max(stack.yx_shape) <= WINDOWS * WINDOW_PX:
-        return _deciding_parts(stack.data, stack)
-    key = f"{stack.axes} {stack.data.name}"
-    kept = _LAST.get(key)
-    if kept is None:
-        kept = _deciding_parts(stack.data, stack)
-        kept.flags.writeable = False
-        _LAST.clear()
-        _LAST[key] = kept
-    return kept
-
-
-def _deciding_parts(data: da.Array, stack: ImageStack) -> Array:
     middle = tuple(stack.size(letter) // 2 for letter in stack.plane_axes)
     rows, columns = (_windows(n) for n in stack.yx_shape)
-    parts = [da.concatenate([data[(*middle, y, x)] for x in columns], axis=1) for y in rows]
+    parts = [da.concatenate([stack.data[(*middle, y, x)] for x in columns], axis=1) for y in rows]
     return np.asarray(da.concatenate(parts, axis=0))
 
 
