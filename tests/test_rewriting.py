@@ -10,27 +10,10 @@ from torch import nn
 from napari_cellrestore.engine import torch_run
 from napari_cellrestore.networks import NETWORKS, create_network
 from napari_cellrestore.rewriting import PhaseConv, double_by_phases, fold_batch_norm, rewritten
+from small_networks import SMALL as SMALLER
 
-#: Small enough to run in a second; every architecture appears.
-SMALL = {
-    "pix2pix": {"filters": 2, "blocks": 12},
-    "pix2pix-fast": {},
-    "pan": {"filters": 4, "blocks": 10},
-    "deblurgan": {"filters": 4, "blocks": 2},
-    "rrdb": {"width": 8, "growth": 4, "blocks": 1},
-    "unet-wulff": {"filters": 4},
-    "transfer-unet": {"filters": 4},
-    "cae": {"filters": 4},
-    "vae": {"filters": 4, "latent": 8},
-    "unet-efficientnet": {},
-    "defocus-unet": {"filters": 4},
-    "nafnet": {"width": 8, "blocks": [1, 1]},
-    "nafnet-fast": {"width": 16},
-    "patch-discriminator": {"filters": 4},
-    "pan-discriminator": {"filters": 4},
-    "vgg-discriminator": {"filters": 4},
-    "distance": {"filters": 4},
-}
+#: Of pix2pix fewer blocks: each is rewritten in the same way.
+SMALL = SMALLER | {"pix2pix": {"filters": 2, "blocks": 12}}
 OPTIONS = [
     ("pix2pix-fast", {"upsample": "resize"}),
     ("deblurgan", {"filters": 4, "blocks": 2, "norm": "batch", "upsample": "resize"}),
