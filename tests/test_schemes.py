@@ -211,6 +211,32 @@ def test_a_run_starts_from_a_models_weights(tmp_path, monkeypatch):
         create_scheme(tiny(start=str(tmp_path / "first"), options={**TINY, "filters": 6}), 3, 3)
 
 
+def test_a_larger_network_starts_where_a_smaller_one_stands_if_it_then_computes_the_same(tmp_path):
+    from napari_cellrestore.card import ModelCard
+    from napari_cellrestore.model import save_model
+
+    small = {"width": 4, "blocks": [0, 1], "up_blocks": [0]}
+    network = create_network("nafnet", **small)
+    for parameter in network.parameters():  # as after some training: no layer is nothing
+        torch.nn.init.normal_(parameter, std=0.2)
+    save_model(
+        tmp_path / "small", network, ModelCard(name="small", task="deblur", network="nafnet", options=small, stride=2)
+    )
+
+    def begun(**options):
+        recipe = tiny(start=str(tmp_path / "small"), network="nafnet", options={**small, **options})
+        return create_scheme(recipe, 3, 3).generators["generator"]
+
+    image = torch.rand(1, 3, 12, 12)
+    larger = begun(blocks=[1, 2], up_blocks=[1])
+    assert sum(p.numel() for p in larger.parameters()) > sum(p.numel() for p in network.parameters())
+    torch.testing.assert_close(larger(image), network(image))
+    with pytest.raises(ValueError, match="another network .it has no down.1.weight"):
+        begun(blocks=[0, 1, 0], up_blocks=[0, 0])
+    with pytest.raises(ValueError, match="another network .only it has encoder.1.0.look.0.weight"):
+        begun(blocks=[0, 0])
+
+
 def test_grey_levels_map_to_the_range_of_the_network():
     tensor = to_tensor([np.array([[[0.0, 127.5, 255.0]]])])
     assert tensor.flatten().tolist() == [-1, 0, 1]

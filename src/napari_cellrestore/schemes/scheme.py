@@ -73,15 +73,32 @@ def new_generator(recipe: Recipe, in_channels: int, out_channels: int) -> nn.Mod
 
 
 def start_from(network: nn.Module, model: str) -> None:
-    """Take the weights of a model; ValueError where they do not fit."""
+    """Take the weights of a model; ValueError where they do not fit.
+
+    A network that has more layers than the model may start from it if it then computes the same, because what it has more
+    begins as nothing: :class:`~napari_cellrestore.networks.nafnet.NAFNet` with further blocks.
+    """
     from napari_cellrestore.model import load_model
 
-    loaded = load_model(model)
+    smaller = load_model(model)
     try:
-        network.load_state_dict(loaded.network.state_dict())
+        own, foreign = network.load_state_dict(smaller.network.state_dict(), strict=False)
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"start {model!r}: its weights are of another network ({first})") from error
+    if foreign or (own and not _compute_same(network, smaller.network, smaller.card.in_channels)):
+        only = f"only it has {foreign[0]}" if foreign else f"it has no {own[0]}"
+        raise ValueError(f"start {model!r}: its weights are of another network ({only})")
+
+
+@torch.inference_mode()
+def _compute_same(network: nn.Module, other: nn.Module, channels: int) -> bool:
+    """Tell whether two networks map the same image to the same."""
+    training = network.training
+    image = torch.rand(1, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    same = torch.allclose(network.eval()(image), other.eval()(image), atol=1e-5)
+    network.train(training)
+    return same
 
 
 def feature_loss(recipe: Recipe) -> FeatureLoss:
