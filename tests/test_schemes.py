@@ -231,9 +231,9 @@ def test_a_larger_network_starts_where_a_smaller_one_stands_if_it_then_computes_
     larger = begun(blocks=[1, 2], up_blocks=[1])
     assert sum(p.numel() for p in larger.parameters()) > sum(p.numel() for p in network.parameters())
     torch.testing.assert_close(larger(image), network(image))
-    with pytest.raises(ValueError, match="another network .it has no down.1.weight"):
+    with pytest.raises(ValueError, match="it has no down"):
         begun(blocks=[0, 1, 0], up_blocks=[0, 0])
-    with pytest.raises(ValueError, match="another network .only it has encoder.1.0.look.0.weight"):
+    with pytest.raises(ValueError, match="only it has encoder"):
         begun(blocks=[0, 0])
 
 
