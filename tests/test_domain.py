@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -185,6 +186,19 @@ def test_defocus_is_read_from_crops_with_structure(width_px):
     # a background twice as large as the cells does not change what they say
     wide = blurred_squares(width_px, (300, 900), slice(500, None))
     assert predict_defocus_um(wide, distance_model(), intensity=(0, 255))[0] == pytest.approx(um, abs=0.1)
+
+
+def test_of_a_slide_only_parts_are_read_to_predict_its_defocus():
+    read = []
+
+    def chunk_of(block_info=None):
+        read.append(block_info[None]["chunk-location"])
+        return blurred_squares(2.0, (512, 512)).astype(np.uint8)
+
+    chunks = ((512,) * 20, (512,) * 20, (3,))
+    slide = da.map_blocks(chunk_of, chunks=chunks, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    assert predict_defocus_um(ImageStack(slide, "YXS"), distance_model())[0] == pytest.approx(2, abs=0.15)
+    assert len(read) == 16  # of 400
 
 
 def test_crops_that_differ_are_unsure():

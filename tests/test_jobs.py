@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from napari_cellrestore.jobs import JOB_VARIABLE, KEPT_CHARACTERS, KEPT_LINES, Job, JobError
+from napari_cellrestore.jobs import JOB_VARIABLE, KEPT_CHARACTERS, KEPT_LINES, NICE, Job, JobError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process ids as POSIX has them")
 
@@ -45,6 +45,12 @@ def gone_within(seconds, pid):
     while alive(pid) and time.monotonic() < until:
         time.sleep(0.02)
     return not alive(pid)
+
+
+@posix
+def test_a_job_gives_way_to_the_window():
+    (event,) = job("say(nice=os.nice(0))", willing=True).events()
+    assert event["nice"] == min(os.nice(0) + NICE, 19)
 
 
 # --- what it says ------------------------------------------------------------------------------------------

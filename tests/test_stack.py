@@ -63,3 +63,11 @@ def test_selecting_what_is_not_there_says_what_is():
         stack().select("Z", 3)
     with pytest.raises(ValueError, match="no axis 'T' to select from: the stack has the planes Z"):
         stack().select("T", 0)
+
+
+def test_the_same_stack_has_the_same_array_and_says_the_same_of_it():
+    one = stack(z_um=[0, 1, 2], provenance={"made": [1]})
+    assert one.same_as(one.replace(z_um=np.arange(3.0), provenance={"made": [1]}))
+    assert not one.same_as(one.replace(data=one.data.copy()))
+    assert not one.same_as(one.replace(z_um=[0, 1, 3]))
+    assert not one.same_as(one.replace(pixel_um=None))

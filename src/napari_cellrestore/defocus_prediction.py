@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_cellrestore.sample import as_stack, grey_range
+from napari_cellrestore.sample import as_stack, grey_range, spread_parts
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.trust import estimate_noise
 
@@ -28,7 +28,8 @@ def predict_defocus_um(
 ) -> tuple[float, float]:
     """Return how far a single image is from focus, and how unsure that is, in micrometres.
 
-    The network gives a score for each focus level of ``model.card.levels_um``. Of each crop of 128 px that holds structure
+    The network gives a score for each focus level of ``model.card.levels_um``. Of each crop of 128 px that holds structure, in
+    a large image of those in parts spread over it,
     the distance is the mean of the levels, weighed by the softmax of the scores; the result is the median over crops and
     1.4826 times their median absolute deviation, or of one crop the standard deviation of its levels.
 
@@ -49,7 +50,7 @@ def predict_defocus_um(
     stack = as_stack(image)
     if stack.n_planes != 1:
         raise ValueError(f"defocus is predicted for one plane, this stack has {stack.n_planes}: select one")
-    plane = np.asarray(stack.data).reshape(stack.yx_shape + ((stack.size("S"),) if stack.rgb else ()))
+    plane = spread_parts(stack.data.reshape(stack.yx_shape + ((stack.size("S"),) if stack.rgb else ())))
     low, high, _ = grey_range(stack, plane, intensity)
     colour = plane[..., :3] if stack.rgb else np.repeat(plane[..., None], model.card.in_channels, axis=-1)
     scaled = (colour.astype(np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - 1

@@ -26,8 +26,11 @@ JOB_VARIABLE = "CELLRESTORE_JOB"
 GRACE_S = 1.2
 #: Lines of errors that are kept, and the characters of a line.
 KEPT_LINES, KEPT_CHARACTERS = 50, 2000
-#: Without a console window on Windows.
+#: Without a console window on Windows, and there too after the programs that someone looks at.
 _HIDDEN = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+_BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+#: How far a job steps back behind other processes, elsewhere.
+NICE = 10
 
 
 class JobError(ValueError):
@@ -137,7 +140,7 @@ class Job:
             errors="replace",
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", JOB_VARIABLE: "1"},
             start_new_session=True,  # so that it can be ended with all it starts; Ctrl-C of a terminal is not for it
-            creationflags=_HIDDEN,
+            creationflags=_HIDDEN | _BELOW_NORMAL,
         )
 
     def _listen(self, stream: IO[str]) -> None:
@@ -210,13 +213,15 @@ def _kill(pid: int) -> None:
 
 
 def end_with_job() -> None:
-    """In a process that a :class:`Job` runs: end once the job is cancelled, or its process has gone.
+    """In a process that a :class:`Job` runs: give way to others, and end once the job is cancelled or its process has gone.
 
-    Both close standard input, which a thread waits for. What else reads standard input finds it empty: Windows would let
-    the import of numpy wait for that thread (numpy issue 24290).
+    Both of these close standard input, which a thread waits for. What else reads standard input finds it empty: Windows
+    would let the import of numpy wait for that thread (numpy issue 24290).
     """
     if os.environ.pop(JOB_VARIABLE, None) is None:
         return
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     # A program that was started in the background ignores interrupts, and so would its jobs: no tidying up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)

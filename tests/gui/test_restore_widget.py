@@ -116,6 +116,11 @@ def test_only_tiles_in_view_are_computed(viewer, widget, qtbot):
     assert widget._live._tiles[middle] is tile  # not computed again
 
 
+def dimmed(grey_levels):
+    """What 8 bit grey levels look like where nothing is restored yet."""
+    return (np.asarray(grey_levels) * LiveRestoration.DIMMED).astype(np.uint8)
+
+
 def slow_disk(side=4000, chunk=250):
     """A smear that is read in chunks, and the threads that read each."""
     image, read = smear((side, side, 3)), []
@@ -148,13 +153,34 @@ def test_nothing_is_read_by_the_window_and_tiles_around_the_view_follow(viewer, 
     assert set(list(live._tiles)[:5]) > {(1, 1), (1, 2), (2, 1), (2, 2)}
     assert threading.main_thread().name not in read
     np.testing.assert_array_equal(
-        live._input.region((), range(1200, 1230), range(1000, 1030), 1), image[1200:1230, 1000:1030]
+        live._input.region((), range(1200, 1230), range(1000, 1030), 1), dimmed(image[1200:1230, 1000:1030])
     )
     coarse = live._input.region((), range(0, 20), range(100, 120), 2)
     assert not coarse.any()
     qtbot.waitUntil(lambda: not live._input.pending, timeout=10_000)
-    np.testing.assert_array_equal(live._input.region((), range(0, 20), range(100, 120), 2), image[0:40:2, 200:240:2])
+    np.testing.assert_array_equal(
+        live._input.region((), range(0, 20), range(100, 120), 2), dimmed(image[0:40:2, 200:240:2])
+    )
     live.stop()
+
+
+def test_what_was_planned_of_a_file_is_applied_without_reading_it_again(viewer, widget, qtbot):
+    _, lazy, _read = slow_disk()
+    layer = add(viewer, ImageStack(lazy, "YXS", pixel_um=0.1))
+    viewer.scene.camera.zoom = 30
+    qtbot.waitUntil(lambda: widget.domain.domain is not None and not widget.domain.judging.running, timeout=30_000)
+    decided = widget._decided
+    widget.apply()
+    assert widget._decided is decided
+    layer.scale = 2 * layer.scale
+    widget.apply()
+    assert widget._decided[0].pixel_um == 0.2
+    assert widget._decided[1] is decided[1]  # the model is not loaded again
+    viewer.layers.remove(layer)
+    add(viewer, ImageStack(smear((64, 64, 3)), "YXS", pixel_um=0.1))
+    decided = widget._decided
+    widget.apply()  # an array in memory may have been written to
+    assert widget._decided is not decided
 
 
 def test_smaller_copies_of_a_file_are_shown_in_place_of_every_so_many_th_pixel(qapp, qtbot):
@@ -167,13 +193,13 @@ def test_smaller_copies_of_a_file_are_shown_in_place_of_every_so_many_th_pixel(q
     )
     live._input.region((), range(1000, 1050), range(1000, 1050), 2)
     qtbot.waitUntil(lambda: not live._input.pending, timeout=10_000)
-    assert (live._input.region((), range(1000, 1050), range(1000, 1050), 2) == 7).all()
+    assert (live._input.region((), range(1000, 1050), range(1000, 1050), 2) == dimmed(7)).all()
     live.stop()
 
 
 def test_what_was_read_is_forgotten_where_it_is_too_much(qapp, qtbot, monkeypatch):
     _, lazy, read = slow_disk(2000)
-    shown = ShownInput(ImageStack(lazy, "YXS"), {}, lambda: None)
+    shown = ShownInput(ImageStack(lazy, "YXS"), {}, np.array, lambda: None)
     monkeypatch.setattr(ShownInput, "KEPT_BYTES", 2 * 512 * 512 * 3)
     for row in range(3):
         shown.region((), range(512 * row, 512 * row + 5), range(5), 1)
@@ -466,7 +492,7 @@ def test_what_the_model_knows_is_said_and_the_defocus_when_it_is_predicted(viewe
     monkeypatch.setattr("napari_cellrestore.gui.restore.domain_box.predicted_defocus_um", predicted)
     image = np.random.default_rng(0).normal((182, 173, 177), 0.6, (90, 120, 3)).astype(np.uint8)
     add(viewer, ImageStack(image, "YXS", pixel_um=0.1, source="smear.tif"))
-    assert widget.domain.head.text() == "Does the model know this? Yes"
+    qtbot.waitUntil(lambda: widget.domain.head.text() == "Does the model know this? Yes", timeout=20_000)
     assert "being predicted" in widget.domain.text.text()
     waiting.set()
     qtbot.waitUntil(lambda: widget.domain.head.text() == "Does the model know this? No: defocus", timeout=20_000)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from threading import Event
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
@@ -21,7 +23,7 @@ ASKING = "being predicted…"
 
 
 class DomainBox(QWidget):
-    """A verdict that opens to a list; the defocus is predicted in the background."""
+    """A verdict that opens to a list; found in the background."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,41 +37,47 @@ class DomainBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.head)
         layout.addWidget(self.text)
-        self._asked: tuple[ImageStack, ModelCard, Plan] | None = None
+        self._asked: tuple[Any, ModelCard, Plan] | None = None
         self.domain: Domain | None = None
-        self.predicting = Background(self)
-        self.predicting.came.connect(self._show)
-        self.predicting.failed.connect(self._show)
+        self.judging = Background(self)
+        self.judging.came.connect(self._show)
+        self.judging.failed.connect(self._say)
 
     def _open(self, opened: bool) -> None:
         self.head.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
         self.text.setVisible(opened)
 
     def ask(self, stack: ImageStack, card: ModelCard, plan: Plan) -> None:
-        """Show what is known at once, and the defocus when it is predicted."""
+        """Judge in the background, first by what the pixels say, then by the defocus that is predicted."""
         self.setVisible(True)
-        self._asked = stack, card, plan
-        self._show(ASKING)
-        self.predicting.start(_predicted, stack, plan)
+        if self._asked and self._asked[0] is stack.data and self._asked[1:] == (card, plan):
+            return  # the same pixels, and as far as the plan looked at them they say the same
+        self._asked = stack.data, card, plan
+        self.domain = None
+        self.text.clear()
+        self._say("…")
+        self.judging.start(_judged, stack, card, plan)
 
     def clear(self) -> None:
         """Show nothing."""
-        self.predicting.stop()
+        self.judging.stop()
         self._asked = self.domain = None
         self.setVisible(False)
 
-    def _show(self, defocus: tuple[float, float] | str) -> None:
-        if self._asked is None:
-            return
-        stack, card, plan = self._asked
-        self.domain = judge_domain(stack, card, predicted_defocus_um=defocus, intensity=plan.intensity)
-        self.text.setText(domain_said(self.domain))
-        self.head.setText(f"Does the model know this? {headline(self.domain)}")
+    def _show(self, domain: Domain) -> None:
+        self.domain = domain
+        self.text.setText(domain_said(domain))
+        self._say(headline(domain))
+
+    def _say(self, verdict: str) -> None:
+        self.head.setText(f"Does the model know this? {verdict}")
         self.head.setToolTip(self.head.text())
 
 
-def _predicted(_stop: Event, stack: ImageStack, plan: Plan) -> Iterator[tuple[float, float] | str]:
-    yield predicted_defocus_um(stack, intensity=plan.intensity)
+def _judged(_stop: Event, stack: ImageStack, card: ModelCard, plan: Plan) -> Iterator[Domain]:
+    judged = partial(judge_domain, stack, card, intensity=plan.intensity)
+    yield judged(predicted_defocus_um=ASKING)
+    yield judged(predicted_defocus_um=predicted_defocus_um(stack, intensity=plan.intensity))
 
 
 def headline(domain: Domain) -> str:

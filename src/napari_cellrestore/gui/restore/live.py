@@ -9,11 +9,14 @@ several passes there is a second layer, of their spread, that fills in with the 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, product
-from threading import Lock
+from threading import Lock, get_native_id
+from time import monotonic
 from typing import Any
 
 import dask.array as da
@@ -70,18 +73,18 @@ class LiveRestoration(QObject):
         self._lock = Lock()
         self._working = self._working_in_view = False
         self.view_is_too_large = False
-        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="restore")
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(
+            1, thread_name_prefix="restore", initializer=_give_way
+        )
         self._y = self.stack.axes.index("Y")
         self._edges = [[0, *accumulate(sizes)] for sizes in (plan.rows, plan.columns)]
-        low = plan.result_intensity[0]
-        self._dimmed = ((np.arange(256) - low) * self.DIMMED + low).clip(0, 255).astype(np.uint8)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(self.DRAW_EVERY_MS)
-        self._timer.timeout.connect(self.changed)
+        self._timer.timeout.connect(self._draw)
+        self._drawn = 0.0
         self._tile_done.connect(self._draw_soon)
         own = self.stack.data is stack.data  # smaller copies are those of the stack, not of what was made of it
-        self._input = ShownInput(self.stack, dict(smaller or {}) if own else {}, self._tile_done.emit)
+        self._input = ShownInput(self.stack, dict(smaller or {}) if own else {}, self._dimmed, self._tile_done.emit)
         smallest = max(stack.yx_shape)
         self._factors = factors = [1, 2]
         while smallest // factors[-1] > 1024:
@@ -116,21 +119,20 @@ class LiveRestoration(QObject):
             shown = self._input.region(planes, rows, columns, factor)
         missing = []
         for key, tile, top, left, bottom, right in self._tiles_in(planes, y, x, spread=spread):
-            first_row, first_column = -(-max(top, y.start) // factor), -(-max(left, x.start) // factor)
-            inside: tuple[slice, slice] = (
-                slice(first_row - rows.start, -(-bottom // factor) - rows.start),
-                slice(first_column - columns.start, -(-right // factor) - columns.start),
-            )
-            target = shown[inside]
             if tile is None:
                 missing.append(key)
-                if not spread:
-                    self._dim(target)
-            else:
-                piece = tile[first_row * factor - top :: factor, first_column * factor - left :: factor]
-                target[...] = piece[: target.shape[0], : target.shape[1]]
+                continue
+            first_row, first_column = -(-max(top, y.start) // factor), -(-max(left, x.start) // factor)
+            target = shown[
+                first_row - rows.start : -(-bottom // factor) - rows.start,
+                first_column - columns.start : -(-right // factor) - columns.start,
+            ]
+            piece = tile[first_row * factor - top :: factor, first_column * factor - left :: factor]
+            target[...] = piece[: target.shape[0], : target.shape[1]]
         if want and self._followed:
-            self._want(*self._missing_in_view(planes))
+            # Those that are not visible are not kept up to date.
+            layer = next((one for one in self._followed if one.visible), self._followed[0])
+            self._want(*self._missing_in_view(planes, layer, self._factors[layer.data_level]))
         elif want:
             self._want(missing)
         return shown
@@ -139,13 +141,15 @@ class LiveRestoration(QObject):
         """Compute what is in view of these layers; napari reads more than that, such as the whole for the thumbnail."""
         self._followed = list(layers)
 
-    def _missing_in_view(self, planes: Key) -> tuple[list[Key], list[Key]]:
-        """Return the tiles in view that are not finished, and those around them."""
-        layer = next(
-            (one for one in self._followed if one.visible), self._followed[0]
-        )  # others are not kept up to date
+    def begin(self, source: Image) -> None:
+        """Compute what is in view of the source already, of one plane: its restoration takes a while to become a layer."""
+        if self._y == 0:
+            factor = round(source.downsample_factors[source.data_level][-1]) if source.multiscale else 1
+            self._want(*self._missing_in_view((), source, factor))
+
+    def _missing_in_view(self, planes: Key, layer: Image, factor: int) -> tuple[list[Key], list[Key]]:
+        """Return the tiles in view of a layer that are not finished, and those around them."""
         (top, left), (bottom, right) = layer.corner_pixels[:, -2:].tolist()  # at the level shown, both inside
-        factor = self._factors[layer.data_level]
         y, x = slice(top * factor, (bottom + 1) * factor), slice(left * factor, (right + 1) * factor)
         in_view = [key for key, tile, *_ in self._tiles_in(planes, y, x) if tile is None]
         seen = set(in_view)
@@ -170,14 +174,17 @@ class LiveRestoration(QObject):
             inner = None if tile is None else tile[(0,) * len(planes)]
             yield key, inner, top[row], left[column], top[row + 1], left[column + 1]
 
-    def _dim(self, pixels: np.ndarray) -> None:
-        """Darken pixels in place; alpha stays."""
-        colours = pixels[..., :3] if self.stack.rgb else pixels
-        if colours.dtype == np.uint8:
-            colours[...] = self._dimmed[colours]  # a table is many times faster than arithmetic
+    def _dimmed(self, pixels: np.ndarray) -> np.ndarray:
+        """Return pixels (Y, X[, S]) darkened; alpha stays."""
+        low = np.float32(self.plan.result_intensity[0])
+        if pixels.dtype == np.uint8:  # a table takes a tenth of the time of arithmetic
+            table = ((np.arange(256) - low) * self.DIMMED + low).clip(0, 255).astype(np.uint8)
+            dimmed = np.frombuffer(bytearray(pixels).translate(table.tobytes()), np.uint8).reshape(pixels.shape)
         else:
-            low = np.float32(self.plan.result_intensity[0])
-            colours[...] = ((colours - low) * np.float32(self.DIMMED) + low).astype(colours.dtype)
+            dimmed = ((pixels - low) * np.float32(self.DIMMED) + low).astype(pixels.dtype)
+        if self.stack.rgb:
+            dimmed[..., 3:] = pixels[..., 3:]
+        return dimmed
 
     # --- what is computed -------------------------------------------------------------------------------
 
@@ -217,7 +224,12 @@ class LiveRestoration(QObject):
 
     def _draw_soon(self) -> None:
         if not self._timer.isActive():
-            self._timer.start()
+            wait_ms = self.DRAW_EVERY_MS - 1000 * (monotonic() - self._drawn)
+            self._timer.start(max(0, round(wait_ms)))
+
+    def _draw(self) -> None:
+        self._drawn = monotonic()
+        self.changed.emit()
 
     @property
     def pending(self) -> int:
@@ -269,6 +281,12 @@ class LiveRestoration(QObject):
 
         nothing = np.empty((0,) * len(chunks), self.plan.result_dtype)
         return da.map_blocks(block, chunks=chunks, dtype=nothing.dtype, meta=nothing, name=False)
+
+
+def _give_way() -> None:
+    """Let other threads before this one, and before those that torch starts from it: the window's above all."""
+    if sys.platform == "linux":  # elsewhere priorities are of processes
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), 5)
 
 
 def _from_the_middle(keys: Sequence[Key]) -> list[Key]:

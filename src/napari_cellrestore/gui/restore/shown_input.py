@@ -30,6 +30,8 @@ class ShownInput:
         What is shown.
     smaller : mapping of int to array
         By factor the levels that the file has itself, to be read in place of every so many-th pixel of the finest level.
+    look : callable
+        What is made of pixels (Y, X[, S]) to be shown; of what is read, in the thread that reads.
     arrived : callable
         Told, in a thread, that more was read.
     """
@@ -38,8 +40,14 @@ class ShownInput:
     KEPT_BYTES = 256 * 2**20
     WAITING = 64
 
-    def __init__(self, stack: ImageStack, smaller: Mapping[int, da.Array], arrived: Callable[[], object]) -> None:
-        self._stack, self._smaller, self._arrived = stack, smaller, arrived
+    def __init__(
+        self,
+        stack: ImageStack,
+        smaller: Mapping[int, da.Array],
+        look: Callable[[np.ndarray], np.ndarray],
+        arrived: Callable[[], object],
+    ) -> None:
+        self._stack, self._smaller, self._look, self._arrived = stack, smaller, look, arrived
         self._blocks: OrderedDict[Key, np.ndarray] = OrderedDict()
         self._waiting: list[Key] = []
         self._lock = Lock()
@@ -47,11 +55,11 @@ class ShownInput:
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="input")
 
     def region(self, planes: Key, rows: range, columns: range, factor: int) -> np.ndarray:
-        """Return pixels (rows, columns[, S]) of one plane at one level; what was not read yet is 0."""
+        """Return how pixels (rows, columns[, S]) of one plane look at one level, an array of its own; what was not read is 0."""
         if isinstance(self._stack.data, np.ndarray):
             spans = (slice(r.start * factor, r.stop * factor, factor) for r in (rows, columns))
             part: tuple[int | slice, ...] = (*planes, *spans)
-            return np.array(self._stack.data[part])
+            return self._look(self._stack.data[part])
         colours = self._stack.data.shape[-1:] if self._stack.rgb else ()
         shown = np.zeros((len(rows), len(columns), *colours), self._stack.data.dtype)
         missing = []
@@ -113,7 +121,7 @@ class ShownInput:
         if level is None:
             level = da.asarray(self._stack.data)
             spans = [slice(s.start * factor, s.stop * factor, factor) for s in spans]
-        return np.asarray(level[(*planes, *spans)].compute(scheduler="synchronous"))
+        return self._look(level[(*planes, *spans)].compute(scheduler="synchronous"))
 
     @property
     def pending(self) -> bool:

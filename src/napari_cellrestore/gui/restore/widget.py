@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import dask.array as da
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
@@ -56,6 +57,7 @@ class RestoreWidget(Panel):
         self._result: Image | None = None
         self._spread: Image | None = None  # of several passes
         self._decided: tuple[ImageStack, Model, Plan] | None = None
+        self._model: Model | None = None  # the one loaded last
         self._build()
 
         self._saving = Background(self)
@@ -150,7 +152,7 @@ class RestoreWidget(Panel):
         if layer is not None and card is not None:
             self.about.setText(describe(card))
             try:
-                stack, model = stack_from_layer(layer), load_model(card.name)
+                stack, model = stack_from_layer(layer), self._loaded(card)
                 if has_back and self.back_check.isChecked():
                     model = there_and_back(model)
                 plan = plan_restoration(
@@ -175,6 +177,12 @@ class RestoreWidget(Panel):
         self.apply_button.setEnabled(self._decided is not None)
         self._show_progress()
 
+    def _loaded(self, card: ModelCard) -> Model:
+        """Return the model of a card; the same one, with what its engine has ready, until another is chosen."""
+        if self._model is None or self._model.card != card:
+            self._model = load_model(card.name)
+        return self._model
+
     def _intensity(self) -> tuple[float, float] | None:
         """Return the range that the user gave; what is left empty as it was proposed."""
         if not (self.black_edit.text() or self.white_edit.text()):
@@ -195,7 +203,8 @@ class RestoreWidget(Panel):
 
     def apply(self) -> None:
         """Add the restored layer; it takes the place of the widget's last one."""
-        self._decide()  # the layer may have been changed since: its pixels, its calibration
+        if not self._as_decided():
+            self._decide()
         if self._decided is None:
             return
         stack, model, plan = self._decided
@@ -204,6 +213,7 @@ class RestoreWidget(Panel):
         self._live = live = LiveRestoration(stack, model, plan, smaller_levels(source))
         live.changed.connect(self._draw)
         live.failed.connect(show_error)
+        live.begin(source)
         self._result, *spread = layers = result_layers(live, source)
         self._spread = spread[0] if spread else None
         for layer in layers:
@@ -211,6 +221,14 @@ class RestoreWidget(Panel):
         self._viewer.layers.selection.active = self._result
         self._poll.start()
         self._show_progress()
+
+    def _as_decided(self) -> bool:
+        """Whether the plan on show is of the layer as it is now. Arrays in memory may have been written to, files may not."""
+        layer = self.layer_choice.layer
+        if self._decided is None or layer is None:
+            return False
+        stack = stack_from_layer(layer)
+        return isinstance(stack.data, da.Array) and stack.same_as(self._decided[0])
 
     def _draw(self) -> None:
         for layer in (self._result, self._spread):
