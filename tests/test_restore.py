@@ -249,10 +249,20 @@ def test_a_model_of_whole_image_statistics_runs_whole_or_not():
 
 
 def test_a_plan_is_printed_and_saved():
-    plan = plan_restoration(smear((700, 600, 3)), MODEL, engine="torch")
+    plan = plan_restoration(smear((1400, 1300, 3)), MODEL, engine="torch")
     assert type(plan).model_validate_json(plan.model_dump_json()) == plan
-    assert "tiles      4 of at most 512 x 512 px, halo 32 px, aligned to 16 px" in str(plan)
+    assert "tiles      4 of at most 1024 x 1024 px, halo 32 px, aligned to 16 px" in str(plan)
     assert plan.n_tiles == 4
+
+
+@pytest.mark.parametrize(
+    ("memory", "soon", "side"),
+    [(2**35, False, 1024), (2**35, True, 512), (2**31, False, 512), (2**27, False, 256), (None, False, 1024)],
+)
+def test_tiles_are_as_large_as_suits_the_memory(monkeypatch, memory, soon, side):
+    monkeypatch.setattr("napari_cellrestore.restore.plan.memory_bytes", lambda device: memory)
+    plan = plan_restoration(da.zeros((3000, 3000), np.uint8, chunks=500), MODEL, soon=soon)
+    assert (plan.rows[0], plan.columns[0]) == (side, side)
 
 
 def test_the_memory_estimate_is_no_less_than_the_layers_need():

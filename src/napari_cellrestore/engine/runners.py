@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_cellrestore.engine.held import held_bytes, room_on
 from napari_cellrestore.engine.runs import Array, Run, compiled_run, openvino_run, padded, torch_run
 from napari_cellrestore.model import Model
 from napari_cellrestore.tiling import round_up
@@ -54,14 +55,24 @@ class Runner:
         return model.card.weights_sha256, *how
 
     def __call__(self, image: Array) -> Array:
-        """Run on (Y, X, C) float32 in -1..1."""
-        return self.ready()(image)
+        """Run on (Y, X, C) float32 in -1..1, once there is room for it beside what other threads run."""
+        model, _, device, _ = self._made_of
+        run = self.ready()
+        with room_on(device).taken(tile_bytes(model, image.shape[0] * image.shape[1])):
+            return run(image)
 
     def ready(self) -> Run:
         """Make the engine ready, once, and return what runs it."""
         with self._making:
             self._run = self._run or _made(*self._made_of)
         return self._run
+
+
+def tile_bytes(model: Model, pixels: int) -> int:
+    """Return the memory that a tile takes at most, its numbers before and after the network included."""
+    card = model.card
+    numbers = card.in_channels + 2 * card.out_channels
+    return pixels * (held_bytes(model.network, card.in_channels, card.stride) + 4 * numbers)
 
 
 def _made(model: Model, engine: str, device: str, precision: str) -> Run:

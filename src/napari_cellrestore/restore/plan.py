@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from math import lcm
-from typing import Any
+from math import lcm, prod
 
 import numpy as np
-import torch
+from dask.system import CPU_COUNT
 from pydantic import BaseModel, ConfigDict
-from torch import nn
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.domain import judge_pixels
-from napari_cellrestore.engine import Choice, choose_for, memory_bytes
+from napari_cellrestore.engine import Choice, at_once, choose_for, memory_bytes, tile_bytes
 from napari_cellrestore.model import Model
 from napari_cellrestore.passes import check_way
 from napari_cellrestore.restore.inputs import ImageLike, Models, colours_of, loaded, planes_of
@@ -25,8 +23,11 @@ from napari_cellrestore.tiling import round_up, tile_sizes
 
 Array = np.ndarray
 
-#: Side of a tile unless asked for otherwise: small enough to appear at once, large enough that the halo costs little.
-TILE_PX = 512
+#: Sides of a tile unless asked for otherwise, each with the part of the memory that such a tile may take. The larger it is, the
+#: less is computed twice as halo; the least takes what it takes.
+TILES_PX = {1024: 1 / 8, 512: 1 / 2, 256: float("inf")}
+#: Where it is not known how much memory there is.
+MEMORY_BYTES = 8 * 2**30
 
 
 class Plan(BaseModel):
@@ -63,6 +64,7 @@ class Plan(BaseModel):
     passes: int = 1  # of the network, or networks, over each tile
     seed: int | None = None  # of dropout
     memory_bytes: int  # of one tile in the network, at most
+    at_once: int = 1  # tiles that a process computes at the same time, at most
     warnings: tuple[str, ...] = ()
     versions: dict[str, str] = {}
 
@@ -114,7 +116,7 @@ class Plan(BaseModel):
             ),
             f"engine     {self.engine} on {self.device}, {self.precision}"
             + (f" ({self.engine_why})" if self.engine_why else ""),
-            f"memory     at most {self.memory_bytes / 2**20:.0f} MiB for each tile at work",
+            f"memory     at most {self.memory_bytes / 2**20:.0f} MiB for each tile, {min(self.at_once, self.n_tiles)} at once",
         ]
         return "\n".join(lines + [f"warning    {text}" for text in self.warnings])
 
@@ -124,6 +126,7 @@ def plan_restoration(
     model: Models,
     *,
     tile: int | None = None,
+    soon: bool = False,
     engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
@@ -143,7 +146,9 @@ def plan_restoration(
     model : Model or str, or several
         A loaded model or its name; of the way "members" two or more of one task.
     tile : int, optional
-        Side of a tile in pixels, rounded up to the stride.
+        Side of a tile in pixels, rounded up to the stride; as large as suits the memory by default.
+    soon : bool
+        Smaller tiles by default, so that the first is there soon.
     engine, device, precision : str
         "auto" or a name, see :mod:`napari_cellrestore.engine`. "auto" is what was found fastest on this machine, if it was
         measured (:func:`napari_cellrestore.engine.measure`); nothing is measured here.
@@ -186,17 +191,18 @@ def plan_restoration(
         raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
     stride = lcm(*(card.stride for card in cards))
     halo = round_up(max(card.halo_px for card in cards), stride)
-    rows, columns = _tiles(stack, cards, tile, stride, halo)
     minds = [text for card in cards for text in judge_pixels(stack, card, few, (low, high), guessed).warnings]
     finite = few[np.isfinite(few)]
-    tile_px = (max(rows) + 2 * halo) * (max(columns) + 2 * halo)
     work_mpx = np.prod(stack.data.shape) / stack.size("S") / max(len(chosen), 1) / 1e6
     if way == "dropout" or len(models) > 1:
         choice = _same_for_all(models, engine, device, precision)
     else:
         choice = choose_for(models[0], engine, device, precision, megapixels=work_mpx * number)
-    tile_bytes = max(_activation_bytes(one.network, one.card) for one in models) * tile_px
-    minds += _too_large(tile_bytes, choice.device, whole=not all(card.tile_safe for card in cards))
+    pixel_bytes = max(tile_bytes(one, 1) for one in models)
+    rows, columns = _tiles(stack, cards, tile, stride, halo, usual=_side(pixel_bytes, halo, choice.device, soon))
+    read = (min(max(sizes) + 2 * halo, sum(sizes)) for sizes in (rows, columns))
+    a_tile = pixel_bytes * prod(read)
+    minds += _too_large(a_tile, choice.device, whole=not all(card.tile_safe for card in cards))
     return Plan(
         model=", ".join(card.name for card in cards),
         weights_sha256=", ".join(card.weights_sha256 for card in cards),
@@ -222,7 +228,8 @@ def plan_restoration(
         way=way,
         passes=number,
         seed=seed if way == "dropout" else None,
-        memory_bytes=tile_bytes,
+        memory_bytes=a_tile,
+        at_once=int(min(at_once(a_tile, choice.device), CPU_COUNT)),
         warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds, *choice.warnings])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
@@ -294,8 +301,15 @@ def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
     ]
 
 
+def _side(pixel_bytes: int, halo: int, device: str, soon: bool) -> int:
+    """Return the usual side of a tile: the largest that takes no more of the memory than it may."""
+    there = memory_bytes(device) or MEMORY_BYTES
+    sides = list(TILES_PX.items())[1 if soon else 0 :]
+    return next(side for side, part in sides if pixel_bytes * (side + 2 * halo) ** 2 <= part * there)
+
+
 def _tiles(
-    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int
+    stack: ImageStack, cards: Sequence[ModelCard], tile: int | None, stride: int, halo: int, *, usual: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if tile is not None and (not isinstance(tile, int) or tile < 1):
         raise ValueError(f"tile is {tile!r}: give the side of a tile in pixels, or None")
@@ -307,23 +321,5 @@ def _tiles(
                 "tile out"
             )
         return (rows,), (columns,)
-    side = tile or TILE_PX
+    side = tile or usual
     return tile_sizes(rows, side, stride=stride, halo=halo), tile_sizes(columns, side, stride=stride, halo=halo)
-
-
-def _activation_bytes(network: nn.Module, card: ModelCard) -> int:
-    """Return the memory of all layers' outputs per pixel of a tile: more than the network holds at one time."""
-    total = 0
-
-    def add(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        nonlocal total
-        total += output.numel() * output.element_size()
-
-    hooks = [part.register_forward_hook(add) for part in network.modules() if not list(part.children())]
-    try:
-        with torch.inference_mode():
-            network(torch.zeros(1, card.in_channels, card.stride, card.stride))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return -(-total // card.stride**2)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, product
+from math import isqrt, prod
 from typing import Any
 from uuid import uuid4
 
@@ -24,9 +25,9 @@ from zarr.codecs import ZstdCodec
 TILE_PX = 1024
 #: Smaller blocks are put together.
 LEAST_PX = 16
-#: Blocks along each side of a square that is computed together: what they share is read once, and neither the graph nor what
-#: is held grows with the image.
-SQUARE = 8
+#: Blocks of so many bytes are computed together, in squares: what they share is read once, and neither the graph nor what is
+#: held grows with the image.
+TOGETHER_BYTES = 48 * 2**20
 
 Place = tuple[int, ...]
 Region = tuple[slice, ...]
@@ -77,8 +78,11 @@ class Blocks:
     def __init__(self, data: da.Array, array: zarr.Array[Any]) -> None:
         self.data, self.array = data, array
         self.starts = tuple(tuple(accumulate((0, *sizes[:-1]))) for sizes in data.chunks)
+        block_bytes = data.dtype.itemsize * prod(sizes[0] for sizes in data.chunks)
+        self.together = max(1, TOGETHER_BYTES // block_bytes)
+        side = isqrt(self.together)
         every = product(*(range(n) for n in data.numblocks))
-        self.places: list[Place] = sorted(every, key=lambda place: ([i // SQUARE for i in place], place))
+        self.places: list[Place] = sorted(every, key=lambda place: ([i // side for i in place], place))
 
     def unfinished(self) -> list[Place]:
         """Return the blocks of which not every tile is whole; tiles that are damaged are deleted."""
@@ -97,8 +101,8 @@ class Blocks:
             meta=np.empty((0,) * self.data.ndim, bool),
             name=f"tiles-{uuid4().hex}",
         ).to_delayed(optimize_graph=False)
-        for first in range(0, len(places), SQUARE**2):
-            dask.compute(*(written[place] for place in places[first : first + SQUARE**2]))
+        for first in range(0, len(places), self.together):
+            dask.compute(*(written[place] for place in places[first : first + self.together]))
 
     def _is_whole(self, place: Place) -> bool:
         files = list(self._files(place))

@@ -161,6 +161,7 @@ class RestoreWidget(Panel):
                     intensity=self._intensity(),
                     turned=self.turned_check.isChecked(),
                     planes=self._planes(card),
+                    soon=True,
                 )
                 self._decided = stack, model, plan
                 self.plan_text.setText(explain(plan, warning_colour(self._viewer)))
