@@ -5,12 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from threading import Condition
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -21,7 +21,7 @@ from napari_cellrestore.tiling import round_up
 COPIES = 2
 #: Part of a device's memory that tiles take together, unless a single one takes more.
 SHARE = 0.5
-_SIDE_PX = 256
+_SIDE_PX, _SMALL_PX = 256, 64
 _known: weakref.WeakKeyDictionary[nn.Module, int] = weakref.WeakKeyDictionary()
 
 
@@ -29,7 +29,7 @@ def held_bytes(network: nn.Module, in_channels: int, stride: int) -> int:
     """Return the bytes for each pixel of a tile that a network holds at most at one time, all channels together.
 
     The outputs of layers are followed from when they are made to when nobody needs them any more, twice over for
-    copies inside of layers. Nothing is computed for this.
+    copies inside of layers. Nothing is computed for this, or where a network needs numbers little.
 
     Examples
     --------
@@ -37,12 +37,25 @@ def held_bytes(network: nn.Module, in_channels: int, stride: int) -> int:
     152
     """
     if network not in _known:
-        side = round_up(_SIDE_PX, stride)
-        shapes = {name: value.to("meta") for name, value in (*network.named_parameters(), *network.named_buffers())}
-        with torch.inference_mode(), _Alive() as alive:
-            functional_call(network, shapes, (torch.zeros(1, in_channels, side, side, device="meta"),))
-        _known[network] = -(-COPIES * alive.most // side**2)
+        try:
+            most, side = _most_alive(_without_numbers(network), in_channels, round_up(_SIDE_PX, stride), "meta")
+        except Exception:  # it needs numbers: a constant that is no buffer, or a branch
+            most, side = _most_alive(network, in_channels, round_up(_SMALL_PX, stride), "cpu")
+        _known[network] = -(-COPIES * most // side**2)
     return _known[network]
+
+
+def _without_numbers(network: nn.Module) -> nn.Module:
+    """Return a copy that knows the shapes of its weights alone; the network itself may be at work in another thread."""
+    shapes = {id(one): one.to("meta") for one in (*network.parameters(), *network.buffers())}
+    return deepcopy(network, {**shapes})
+
+
+@torch.inference_mode()
+def _most_alive(network: nn.Module, in_channels: int, side: int, device: str) -> tuple[int, int]:
+    with _Alive() as alive:
+        network(torch.zeros(1, in_channels, side, side, device=device))
+    return alive.most, side
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]  # missing in torch
