@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from timing import CLOCKS, Case, timed
 
-from napari_cellrestore.engine import runner
-from napari_cellrestore.restore import plan_restoration, restore
+from napari_cellrestore.engine import available_engines, runner
+from napari_cellrestore.model import Model
+from napari_cellrestore.restore import Plan, plan_restoration, restore
 from napari_cellrestore.simulate import draw_smear
 from napari_cellrestore.stain import (
     CLASSES,
@@ -40,19 +42,27 @@ def time_frame(rounds: int, clock: str) -> None:
     assert frame.shape[:2] == FRAME
     wide = frame.astype(np.float32)
     model = stain_model(transfer)
-    run = runner(model, "torch", "cpu")
     unit = wide / 127.5 - 1
-    plan = plan_restoration(frame, model)
+    engines = [name for name, there in available_engines().items() if not there.startswith("not installed")]
+    runs = {name: runner(model, name, "cpu") for name in engines}
+    plans = {name: plan_restoration(frame, model, engine=name) for name in engines}
     cases: dict[str, Case] = {
         "float32 copy": wide.copy,
         "uint8 as float32": lambda: frame.astype(np.float32),
         "StainTransfer.apply, uint8": lambda: transfer.apply(frame),
-        "the model's network, whole": lambda: run(unit),
-        f"restore, {plan.n_tiles} tiles": lambda: restore(frame, model, plan).compute(),
+        **{f"the model's network, {name}": partial(run, unit) for name, run in runs.items()},
+        **{
+            f"restore, {name}, {plan.n_tiles} tiles": partial(_restored, frame, model, plan)
+            for name, plan in plans.items()
+        },
     }
     classes = len(transfer.source.classes)
     said = f"{FRAME[1]} x {FRAME[0]} RGB, {classes} classes, {torch.get_num_threads()} threads of torch, {clock} time"
     timed(f"{said}; the aim is {4 * classes} copies", cases, rounds=rounds, against="float32 copy", clock=CLOCKS[clock])
+
+
+def _restored(frame: np.ndarray, model: Model, plan: Plan) -> np.ndarray:
+    return np.asarray(restore(frame, model, plan).compute())
 
 
 def measure(source: Path, target: Path, most: int, classes: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import torch
 from skimage.io import imsave
 
 from napari_cellrestore.cli import main
-from napari_cellrestore.engine import Runner
+from napari_cellrestore.engine import Runner, available_engines
 from napari_cellrestore.model import list_models, load_model
 from napari_cellrestore.networks import COLOUR_MAPS, create_network
 from napari_cellrestore.restore import plan_restoration, restore
@@ -45,10 +45,10 @@ def models(tmp_path, monkeypatch):
 # --- the network ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", "openvino", "compiled"])
 def test_it_does_what_the_transfer_does(engine, model, transfer):
-    if engine == "openvino":
-        pytest.importorskip("openvino")
+    if available_engines()[engine].startswith("not installed"):
+        pytest.skip(f"{engine} is not installed")
     levels = drawn(5).astype(np.float32)
     output = Runner(model, engine, "cpu")(levels / 127.5 - 1) * 127.5 + 127.5
     np.testing.assert_allclose(output, transfer.apply(levels, intensity=(0, 255)), atol=1e-3)

@@ -60,7 +60,8 @@ def compiled_run(network: nn.Module, in_channels: int, *, precision: str = "floa
     side = round_up(64, stride_of(network))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch, which the compiler itself makes use of
-        run = _by_torch(torch.compile(_prepared(network, precision), dynamic=True), "cpu", precision)
+        planar = bool(getattr(network, "planar", False))
+        run = _by_torch(torch.compile(_prepared(network, precision), dynamic=True), "cpu", precision, planar=planar)
         # Several strides of unequal number: of one, or of a square, a program for that case alone would be made.
         run(np.zeros((2 * side, 3 * side, in_channels), np.float32))
     return run
@@ -78,11 +79,14 @@ def _prepared(network: nn.Module, precision: str, rewrite: bool = True) -> nn.Mo
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # missing in stubs
 
 
-def _by_torch(network: Callable[[Tensor], Tensor], device: str, precision: str) -> Callable[[Array], Array]:
+def _by_torch(
+    network: Callable[[Tensor], Tensor], device: str, precision: str, *, planar: bool = False
+) -> Callable[[Array], Array]:
     def run(image: Array) -> Array:
         with torch.inference_mode(), _computing(device, precision):
             tensor = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(device)
-            output = network(tensor.permute(2, 0, 1)[None])  # (Y, X, C) is channels-last already
+            tensor = tensor.permute(2, 0, 1)[None]  # (Y, X, C) is channels-last already
+            output = network(tensor.contiguous() if planar else tensor)
             return np.asarray(output[0].permute(1, 2, 0).contiguous().float().cpu().numpy())
 
     return run

@@ -23,6 +23,9 @@ class ImageNetwork(nn.Module):
     #: False where statistics of the whole image enter, so that tiles would not give what the whole gives.
     tile_safe: bool = True
 
+    #: True where it is fastest, once compiled, on colours that lie plane by plane in memory and not pixel by pixel.
+    planar: bool = False
+
     #: Grey levels, of 255, below which a correction of the input fades.
     faint: float = 0.0
 

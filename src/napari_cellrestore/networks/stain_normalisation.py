@@ -6,6 +6,8 @@ black and full scale.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,7 @@ class StainNormalisation(ImageNetwork):
         Number of classes.
     """
 
+    planar = True
     weight: Tensor
     bias: Tensor
     log_weight: Tensor
@@ -48,6 +51,8 @@ class StainNormalisation(ImageNetwork):
 
     def transform(self, image: Tensor) -> Tensor:
         """Map (N, 3, Y, X); blocks of pixels, which stay in the cache from step to step."""
+        if torch.compiler.is_compiling():
+            return self._in_one_loop(image)
         colours = image.movedim(1, -1)
         flat = colours.reshape(-1, 3)
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # a trace would keep the number of blocks
@@ -64,3 +69,21 @@ class StainNormalisation(ImageNetwork):
         first, second, third = whitened.unbind(0)
         square = (first * first).addcmul(second, second).addcmul(third, third)
         return (made * (self.log_weight[:, None] - square).softmax(0)).sum(1)
+
+    def _in_one_loop(self, image: Tensor) -> Tensor:
+        """Map (N, 3, Y, X) by steps of one pixel each, which a compiler joins to one loop over the planes of colour."""
+        planes = image.unbind(1)
+        weight, bias = self.weight.reshape(6, self.classes, 3), self.bias.reshape(6, self.classes)
+
+        def row(number: int, one: int) -> Tensor:
+            return reduce(torch.add, map(torch.mul, weight[number, one], planes), bias[number, one])
+
+        def log_chance(one: int) -> Tensor:
+            return self.log_weight[one] - reduce(torch.add, (row(number, one).square() for number in range(3)))
+
+        logs = [log_chance(one) for one in range(self.classes)]
+        most = reduce(torch.maximum, logs)
+        chances = [(log - most).exp() for log in logs]
+        whole = reduce(torch.add, chances)
+        made = [[chance * row(number, one) for one, chance in enumerate(chances)] for number in range(3, 6)]
+        return torch.stack([reduce(torch.add, parts) / whole for parts in made], 1)
