@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_cellrestore.cli import main
+
 # napari's test fixtures write its settings: never the user's.
 os.environ["NAPARI_CONFIG"] = ""
 
@@ -27,3 +29,23 @@ def real_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch) -> Path:
+    """Folder of the user's models: of this test alone, and not there yet."""
+    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def say(capsys):
+    """Run the command line; returns status, lines of output, lines of errors."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return run

@@ -27,15 +27,13 @@ def inputs(tmp_path, rng):
 
 
 @pytest.fixture
-def restore(inputs, tmp_path, capsys):
+def restore(inputs, tmp_path, say):
     """Restore by the command line; returns status, events, lines of errors."""
 
     def run(*arguments, paths=(inputs / "*.tif",)):
         line = ["restore", *paths, "--model", "deblur-fast", "--out", tmp_path / "out", "--json", *arguments]
-        status = main([str(word) for word in line])
-        out, err = capsys.readouterr()
-        errors = [line for line in err.splitlines() if not line.startswith("Mind: ")]
-        return status, [json.loads(line) for line in out.splitlines()], errors
+        status, out, err = say(*line)
+        return status, list(map(json.loads, out)), [line for line in err if not line.startswith("Mind: ")]
 
     return run
 

@@ -91,19 +91,6 @@ def broken_file(tmp_path):
     return str(path)
 
 
-@pytest.fixture
-def say(capsys):
-    """Run the command line; returns status, lines of output, lines of errors."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return run
-
-
 def refused(result, *parts):
     """Whether a run ended with status 2 and one line that holds all the parts."""
     status, _, err = result

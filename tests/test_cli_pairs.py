@@ -65,14 +65,11 @@ def folders(tmp_path, scans):
 
 
 @pytest.fixture
-def run(folders, capsys):
+def run(folders, say):
     """Pair the two folders: ``status, output lines, error lines``."""
 
     def run(*more, unstained="before", stained="after", out="pairs"):
-        words = [folders / unstained, folders / stained, "--out", folders / out, *more]
-        status = main(["pairs", "led", *map(str, words)])
-        said = capsys.readouterr()
-        return status, said.out.splitlines(), said.err.splitlines()
+        return say("pairs", "led", folders / unstained, folders / stained, "--out", folders / out, *more)
 
     return run
 

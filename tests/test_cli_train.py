@@ -2,12 +2,12 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from skimage.io import imread, imsave
 
-from napari_cellrestore.cli import main
 from napari_cellrestore.model import load_model
 from napari_cellrestore.restore import restore
 from napari_cellrestore.train import saved_step
@@ -42,13 +42,8 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        status = main(["train", *map(str, arguments)])
-        said = capsys.readouterr()
-        return status, said.out.splitlines(), said.err.splitlines()
-
-    return run
+def run(say):
+    return partial(say, "train")
 
 
 def events(lines):

@@ -33,7 +33,6 @@ from napari_cellrestore.model import (
     save_model,
 )
 from napari_cellrestore.networks import create_network
-from napari_cellrestore.pairs import Crop
 from napari_cellrestore.prepare import TABLE, prepare_folder
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.stack import ImageStack
@@ -43,6 +42,7 @@ from napari_cellrestore.train.log import LossLog
 if os.name != "posix":
     pytest.skip("processes are forked and killed as POSIX does", allow_module_level=True)
 
+from darker import Darker
 from interrupted import End, run
 from workplace import NETWORK, focus_stack
 
@@ -240,24 +240,8 @@ RECIPE = Recipe(
 )
 
 
-class Darker:
-    """Random blocks, and the same darker."""
-
-    in_channels = out_channels = 3
-    intensity_range = target_range = (0.0, 255.0)
-    dtypes = ("uint8", "uint8")
-    pixel_um = 0.1
-
-    def crop(self, rng, size):
-        target = np.kron(rng.integers(40, 230, (size // 8, size // 8, 3)), np.ones((8, 8, 1))).astype(np.float32)
-        return Crop(0.7 * target, target, level_um=0.5)
-
-    def validation(self):
-        return [self.crop(np.random.default_rng(99), 16)]
-
-
 def learn(folder, steps):
-    list(train(RECIPE, Darker(), folder, steps=steps, resume=True))
+    list(train(RECIPE, Darker(validation_px=16), folder, steps=steps, resume=True))
 
 
 def learnt(folder):

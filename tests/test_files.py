@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from errors import one_line
 from napari_cellrestore.files import open_stack, planes, write_tiff
 from napari_cellrestore.files.calibration import unit_um
 from napari_cellrestore.files.export import DTYPES
@@ -27,15 +28,6 @@ from napari_cellrestore.stack import ImageStack
 
 def pixels(shape, dtype="uint16"):
     return np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
-
-
-def one_line(error: pytest.ExceptionInfo, name: str) -> str:
-    text = str(error.value)
-    assert text.startswith(f"{name}: ")
-    assert "\n" not in text
-    assert "; " in text
-    assert error.value.__cause__ is None
-    return text
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_cellrestore.cli import main
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.filtered import IMAGE_FILTERS, MEASURED_PLANES, filter_options, filter_stack, measure_shear
 from napari_cellrestore.filters import FILTERS
@@ -238,25 +237,13 @@ def test_options_have_defaults():
 
 
 @pytest.fixture
-def say(capsys):
-    """Run ``cellrestore filter``; returns status, output and errors in lines."""
-
-    def run(*arguments):
-        status = main(["filter", *map(str, arguments)])
-        out, err = capsys.readouterr()
-        return status, out.splitlines(), err.splitlines()
-
-    return run
-
-
-@pytest.fixture
 def sheared_file(scene, tmp_path):
     stack = ImageStack(rounded(sheared(scene, 1.5), np.uint8), "ZYX", pixel_um=0.1, z_um=[0, 1, 2, 3, 5])
     return write_tiff(tmp_path / "scan.ome.tif", stack)
 
 
 def test_a_file_is_filtered_with_its_calibration(sheared_file, tmp_path, say):
-    status, said, err = say(sheared_file, "--filter", "undo_scan_shear", "--out", tmp_path / "out")
+    status, said, err = say("filter", sheared_file, "--filter", "undo_scan_shear", "--out", tmp_path / "out")
     target = tmp_path / "out" / "scan_undo_scan_shear.ome.tif"
     assert (status, said[-1]) == (0, f"written    {target}")
     assert any(line.startswith("measured   shear of 1.50 ± 0.0") for line in said)
@@ -267,7 +254,7 @@ def test_a_file_is_filtered_with_its_calibration(sheared_file, tmp_path, say):
     assert (result.pixel_um, list(result.z_um)) == (0.1, [0, 1, 2, 3, 5])
     assert result.provenance["measured"] == expected.provenance["measured"]
     # the repaired scan has no shear any more
-    status, _, err = say(target, "--filter", "undo_scan_shear", "--out", tmp_path / "b.tif", "--dry-run")
+    status, _, err = say("filter", target, "--filter", "undo_scan_shear", "--out", tmp_path / "b.tif", "--dry-run")
     assert status == 0
     assert len(err) == 1
     assert "no shear found" in err[0]
@@ -277,7 +264,7 @@ def test_a_file_is_filtered_with_its_calibration(sheared_file, tmp_path, say):
 def test_events_are_json(sheared_file, tmp_path, say):
     out = tmp_path / "smooth.tif"
     arguments = (sheared_file, "--filter", "unsharp", "--option", "amount=2", "--option", "sigma_px=1.5", "--out", out)
-    status, said, _ = say(*arguments, "--json")
+    status, said, _ = say("filter", *arguments, "--json")
     first, *planes, last = map(json.loads, said)
     assert (status, first["options"]) == (0, {"sigma_px": 1.5, "amount": 2.0})
     assert [(one["event"], one["done"], one["of"]) for one in planes] == [("plane", i + 1, 5) for i in range(5)]
@@ -290,7 +277,7 @@ def test_wrong_input_is_one_line_and_no_file_is_lost(sheared_file, tmp_path, say
     out = ("--out", tmp_path / "out.tif")
 
     def refusal(*arguments):
-        status, _, err = say(*arguments)
+        status, _, err = say("filter", *arguments)
         assert status == 2
         assert len(err) == 1
         return err[0]
@@ -303,5 +290,5 @@ def test_wrong_input_is_one_line_and_no_file_is_lost(sheared_file, tmp_path, say
     (tmp_path / "out.tif").write_text("mine")
     assert "exists already" in refusal(sheared_file, "--filter", "mean", *out)
     assert (tmp_path / "out.tif").read_text() == "mine"
-    assert say(sheared_file, "--filter", "mean", *out, "--overwrite")[0] == 0
+    assert say("filter", sheared_file, "--filter", "mean", *out, "--overwrite")[0] == 0
     assert "missing.tif" in refusal(tmp_path / "missing.tif", "--filter", "mean", "--out", tmp_path)

@@ -8,13 +8,6 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model import list_models, load_model, save_model
 from napari_cellrestore.networks import create_network
 
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
 OPTIONS = {"filters": 4, "blocks": 4}
 
 
@@ -25,9 +18,9 @@ def card(**changes):
 
 
 @pytest.fixture
-def tiny(home):
+def tiny(models):
     torch.manual_seed(0)
-    return save_model(home / "tiny", create_network("pix2pix-fast", **OPTIONS), card())
+    return save_model(models / "tiny", create_network("pix2pix-fast", **OPTIONS), card())
 
 
 def test_a_saved_model_comes_back_the_same(tiny):
@@ -44,9 +37,9 @@ def test_models_are_listed_with_the_bundled_ones(tiny):
     assert {"tiny", "deblur-fast"} <= {c.name for c in list_models()}
 
 
-def test_a_damaged_folder_does_not_hide_the_others(tiny, home):
-    shutil.copytree(home / "tiny", home / "broken")
-    (home / "broken" / "card.json").write_text("{")
+def test_a_damaged_folder_does_not_hide_the_others(tiny, models):
+    shutil.copytree(models / "tiny", models / "broken")
+    (models / "broken" / "card.json").write_text("{")
     assert "tiny" in [c.name for c in list_models()]
 
 
@@ -100,24 +93,24 @@ def test_damage_is_said(tiny, damage, message):
         load_model(tiny.folder)
 
 
-def test_unknown_models_are_listed(home):
+def test_unknown_models_are_listed(models):
     with pytest.raises(
         ValueError, match="no model 'sharper'; there are deblur-fast, distance, virtual-stain-sim, or give"
     ):
         load_model("sharper")
 
 
-def test_a_model_is_not_overwritten_and_never_half_written(tiny, home, monkeypatch):
+def test_a_model_is_not_overwritten_and_never_half_written(tiny, models, monkeypatch):
     with pytest.raises(ValueError, match="exists already; give another name or delete it first"):
-        save_model(home / "tiny", tiny.network, card())
+        save_model(models / "tiny", tiny.network, card())
 
     def full_disk(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_text", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_model(home / "new", tiny.network, card())
-    assert [path.name for path in home.iterdir()] == ["tiny"]
+        save_model(models / "new", tiny.network, card())
+    assert [path.name for path in models.iterdir()] == ["tiny"]
 
 
 def test_a_pickle_is_never_opened(tiny):

@@ -42,13 +42,7 @@ OPTIONS = {"filters": 4, "blocks": 4, "norm": "none", "dropout": 0.0, "global_sk
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def tiny(home):
+def tiny(models):
     torch.manual_seed(0)
     card = ModelCard(
         name="tiny",
@@ -63,7 +57,7 @@ def tiny(home):
         limits=["anything"],
         held_out=[{"images": "smears", "number": 3, "mse_of_input": 0.5}],
     )
-    return save_model(home / "tiny", create_network("pix2pix-fast", **OPTIONS), card)
+    return save_model(models / "tiny", create_network("pix2pix-fast", **OPTIONS), card)
 
 
 @pytest.fixture
@@ -71,9 +65,9 @@ def sent(tiny, tmp_path):
     return export_model("tiny", tmp_path)
 
 
-def own(home):
+def own(models):
     """Everything in the folder of models, hidden or not."""
-    return sorted(path.name for path in home.iterdir()) if home.is_dir() else []
+    return sorted(path.name for path in models.iterdir()) if models.is_dir() else []
 
 
 # --- names -------------------------------------------------------------------------------------------------
@@ -125,18 +119,18 @@ def test_a_name_is_one_folder_or_refused(name):
 # --- rename and delete -------------------------------------------------------------------------------------
 
 
-def test_a_renamed_model_is_the_same_under_its_new_name(tiny, home):
-    assert rename_model("tiny", "small one") == home / "small one"
+def test_a_renamed_model_is_the_same_under_its_new_name(tiny, models):
+    assert rename_model("tiny", "small one") == models / "small one"
     again = load_model("small one")
     assert again.card == tiny.card.model_copy(update={"name": "small one"})
-    assert json.loads((home / "small one" / "card.json").read_text())["name"] == "small one"
-    assert own(home) == ["small one"]
+    assert json.loads((models / "small one" / "card.json").read_text())["name"] == "small one"
+    assert own(models) == ["small one"]
     rename_model("small one", "Small One")
-    assert own(home) == ["Small One"]
+    assert own(models) == ["Small One"]
 
 
-def test_a_folder_renamed_by_hand_has_its_name(tiny, home):
-    (home / "tiny").rename(home / "by hand")
+def test_a_folder_renamed_by_hand_has_its_name(tiny, models):
+    (models / "tiny").rename(models / "by hand")
     assert "by hand" in [card.name for card in list_models()]
     assert load_model("by hand").card.name == "by hand"
 
@@ -151,50 +145,50 @@ def test_a_folder_renamed_by_hand_has_its_name(tiny, home):
         ("other", "mine", "no model 'other' of yours; there are tiny"),
     ],
 )
-def test_what_cannot_be_renamed(tiny, home, name, new, message):
+def test_what_cannot_be_renamed(tiny, models, name, new, message):
     with pytest.raises(ValueError, match=message):
         rename_model(name, new)
-    assert own(home) == ["tiny"]
+    assert own(models) == ["tiny"]
 
 
-def test_a_deleted_model_is_gone(tiny, home):
+def test_a_deleted_model_is_gone(tiny, models):
     delete_model("tiny")
-    assert own(home) == []
+    assert own(models) == []
     with pytest.raises(ValueError, match="no model 'tiny' of yours; there are none"):
         delete_model("tiny")
     with pytest.raises(ValueError, match="'deblur-fast' is bundled"):
         delete_model("deblur-fast")
 
 
-def test_damaged_models_can_be_renamed_and_deleted(tiny, home):
-    (home / "tiny" / "card.json").write_text("{")
+def test_damaged_models_can_be_renamed_and_deleted(tiny, models):
+    (models / "tiny" / "card.json").write_text("{")
     rename_model("tiny", "broken")
     assert [entry.name for entry in model_entries() if entry.problem] == ["broken"]
     delete_model("broken")
-    assert own(home) == []
+    assert own(models) == []
 
 
-def test_a_delete_that_is_interrupted_leaves_no_half_model(tiny, home, monkeypatch):
+def test_a_delete_that_is_interrupted_leaves_no_half_model(tiny, models, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda *_args, **_options: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             delete_model("tiny")
-    (left,) = home.iterdir()
+    (left,) = models.iterdir()
     assert (left / "card.json").is_file()
     assert "tiny" not in model_folders()
-    save_model(home / "next", tiny.network, tiny.card)
+    save_model(models / "next", tiny.network, tiny.card)
     delete_model("next")  # and what was left goes with it
-    assert own(home) == []
+    assert own(models) == []
 
 
-def test_a_linked_model_is_not_deleted_where_it_is(tiny, home, tmp_path):
-    (home / "tiny").rename(tmp_path / "elsewhere")
+def test_a_linked_model_is_not_deleted_where_it_is(tiny, models, tmp_path):
+    (models / "tiny").rename(tmp_path / "elsewhere")
     try:
-        (home / "tiny").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        (models / "tiny").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     except OSError:
         pytest.skip("this account cannot make links")
     delete_model("tiny")
-    assert own(home) == []
+    assert own(models) == []
     assert load_model(tmp_path / "elsewhere").card.weights_sha256 == tiny.card.weights_sha256
 
 
@@ -247,20 +241,20 @@ def test_a_full_disk_leaves_no_file(tiny, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
-def test_a_name_that_is_taken_is_refused_and_one_proposed(tiny, sent, home):
+def test_a_name_that_is_taken_is_refused_and_one_proposed(tiny, sent, models):
     with pytest.raises(
         NameTakenError, match=r"tiny\.cellrestore\.zip: there is a model 'tiny' already.* such as 'tiny 2'"
     ):
         import_model(sent)
     with pytest.raises(ValueError, match="there is a model 'deblur-fast' already"):
         import_model(sent, "Deblur-Fast")
-    assert own(home) == ["tiny"]
+    assert own(models) == ["tiny"]
 
 
-def test_a_trained_folder_is_imported(tiny, home, tmp_path):
-    shutil.copytree(home / "tiny", tmp_path / "run" / "tiny")
+def test_a_trained_folder_is_imported(tiny, models, tmp_path):
+    shutil.copytree(models / "tiny", tmp_path / "run" / "tiny")
     model = import_model(tmp_path / "run" / "tiny", "from a run")
-    assert model.folder == home / "from a run"
+    assert model.folder == models / "from a run"
     assert model.card.weights_sha256 == tiny.card.weights_sha256
 
 
@@ -391,7 +385,7 @@ WRONG = {
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(("damage", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_file_is_said_and_nothing_is_left(sent, home, tmp_path, damage, message):
+def test_what_is_wrong_with_a_file_is_said_and_nothing_is_left(sent, models, tmp_path, damage, message):
     delete_model("tiny")
     damage(sent)
     before = sorted(tmp_path.rglob("*"))
@@ -400,7 +394,7 @@ def test_what_is_wrong_with_a_file_is_said_and_nothing_is_left(sent, home, tmp_p
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{sent}: ")
     assert sorted(tmp_path.rglob("*")) == before
-    assert own(home) == []
+    assert own(models) == []
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -410,14 +404,14 @@ def test_an_entry_that_is_there_twice_is_refused(sent):
         import_model(sent, "twice")
 
 
-def test_there_is_no_such_file(home, tmp_path):
+def test_there_is_no_such_file(models, tmp_path):
     with pytest.raises(ValueError, match="there is no such file"):
         import_model(tmp_path / "none.cellrestore.zip")
     with pytest.raises(ValueError, match=r"no card.json, so this is no model folder"):
         import_model(tmp_path)
 
 
-def test_a_disk_that_fills_up_leaves_nothing(sent, home, monkeypatch):
+def test_a_disk_that_fills_up_leaves_nothing(sent, models, monkeypatch):
     delete_model("tiny")
 
     def full(*_args, **_options):
@@ -426,10 +420,10 @@ def test_a_disk_that_fills_up_leaves_nothing(sent, home, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(OSError, match="No space left"):
         import_model(sent)
-    assert own(home) == []
+    assert own(models) == []
 
 
-def test_processes_that_import_and_delete_at_once(sent, home):
+def test_processes_that_import_and_delete_at_once(sent, models):
     """Some are first, others are told so; what is there in the end is whole."""
     program = (
         "import sys\n"
@@ -452,7 +446,7 @@ def test_processes_that_import_and_delete_at_once(sent, home):
     ends = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], ends
     assert all(int(out) > 0 for out, _ in ends)
-    left = [name for name in own(home) if name != "tiny"]
+    left = [name for name in own(models) if name != "tiny"]
     assert left in ([], ["shared"])
     for name in left:
         assert load_model(name).card.name == name
@@ -461,16 +455,16 @@ def test_processes_that_import_and_delete_at_once(sent, home):
 # --- the list ----------------------------------------------------------------------------------------------
 
 
-def test_a_list_says_what_is_damaged_without_reading_weights(tiny, home):
+def test_a_list_says_what_is_damaged_without_reading_weights(tiny, models):
     for name in ("carded", "cut", "cardless"):
-        shutil.copytree(home / "tiny", home / name)
-    (home / "carded" / "card.json").write_text("{")
-    (home / "cardless" / "card.json").unlink()
-    weights = home / "cut" / "weights.safetensors"
+        shutil.copytree(models / "tiny", models / name)
+    (models / "carded" / "card.json").write_text("{")
+    (models / "cardless" / "card.json").unlink()
+    weights = models / "cut" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    (home / ".half").mkdir()
-    shutil.copy(home / "tiny" / "card.json", home / ".half")
-    (home / "notes").mkdir()
+    (models / ".half").mkdir()
+    shutil.copy(models / "tiny" / "card.json", models / ".half")
+    (models / "notes").mkdir()
     problems = {entry.name: entry.problem for entry in model_entries()}
     assert not problems["tiny"]
     assert "not JSON" in problems["carded"]
@@ -479,7 +473,7 @@ def test_a_list_says_what_is_damaged_without_reading_weights(tiny, home):
     assert set(problems) == {"tiny", "carded", "cut", "cardless", *(e.name for e in model_entries() if e.bundled)}
     assert {"carded", "cut", "cardless"}.isdisjoint(card.name for card in list_models())
     entry = next(entry for entry in model_entries() if entry.name == "tiny")
-    assert entry.size_bytes == sum(path.stat().st_size for path in (home / "tiny").iterdir())
+    assert entry.size_bytes == sum(path.stat().st_size for path in (models / "tiny").iterdir())
     assert not entry.bundled
 
 
@@ -526,10 +520,10 @@ def test_a_package_of_this_program_is_imported_without_the_library(tiny, tmp_pat
         ({"sha256": SUM}, "weights.pt is not what was written, its hash differs"),
     ],
 )
-def test_packages_of_others_are_refused(tiny, home, tmp_path, options, message):
+def test_packages_of_others_are_refused(tiny, models, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         import_model(package(tmp_path / "p.zip", tiny, **options), "other")
-    assert own(home) == ["tiny"]
+    assert own(models) == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -542,7 +536,7 @@ def test_packages_of_others_are_refused(tiny, home, tmp_path, options, message):
         ("!!python/object/apply:os.system ['exit 3']", "rdf.yaml is not YAML"),
     ],
 )
-def test_descriptions_that_are_none(home, tmp_path, description, message):
+def test_descriptions_that_are_none(models, tmp_path, description, message):
     rewrite(tmp_path / "p.zip", {"rdf.yaml": description})
     with pytest.raises(ValueError, match=message):
         import_model(tmp_path / "p.zip", "other")
@@ -557,7 +551,7 @@ def test_a_package_without_the_library_is_refused(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library and what it imports
-def test_a_package_passes_the_test_of_its_library(tiny, home, tmp_path):
+def test_a_package_passes_the_test_of_its_library(tiny, models, tmp_path):
     """And comes back with the same output; one with another output does not pass."""
     pytest.importorskip("bioimageio.core", reason="the extra bioimageio is not installed")
     from napari_cellrestore.model.bioimage_io import check_package
@@ -641,7 +635,7 @@ def generator():
 
 
 @pytest.mark.parametrize("inside", [None, "params_ema"])
-def test_weights_of_esrgan_do_what_they_did(home, generator, tmp_path, inside):
+def test_weights_of_esrgan_do_what_they_did(models, generator, tmp_path, inside):
     state = {key: value.float() for key, value in generator.state_dict().items()}
     torch.save(state if inside is None else {inside: state, "step": 7}, tmp_path / "1x sharp.pth")
     model = import_model(tmp_path / "1x sharp.pth")
@@ -659,7 +653,7 @@ def basicsr(key):
     return key.replace("RRDB_trunk", "body").replace("RDB", "rdb").replace("trunk_conv", "conv_body")
 
 
-def test_the_names_of_basicsr_are_known(home, generator, tmp_path):
+def test_the_names_of_basicsr_are_known(models, generator, tmp_path):
     from safetensors.torch import save_file
 
     save_file(
@@ -670,7 +664,7 @@ def test_the_names_of_basicsr_are_known(home, generator, tmp_path):
     assert one.card.weights_sha256 == other.card.weights_sha256
 
 
-def test_weights_that_enlarge_or_are_not_whole_are_refused(home, generator, tmp_path):
+def test_weights_that_enlarge_or_are_not_whole_are_refused(models, generator, tmp_path):
     state = dict(generator.state_dict())
     torch.save({**state, "upconv1.weight": torch.zeros(6, 6, 3, 3)}, tmp_path / "x4.pth")
     with pytest.raises(ValueError, match=r"holds upconv1.weight, .* generator without enlargement"):
@@ -679,7 +673,7 @@ def test_weights_that_enlarge_or_are_not_whole_are_refused(home, generator, tmp_
     torch.save(state, tmp_path / "less.pth")
     with pytest.raises(ValueError, match="do not fit the network 'rrdb'"):
         import_model(tmp_path / "less.pth")
-    assert own(home) == []
+    assert own(models) == []
 
 
 class Evil:
@@ -688,14 +682,14 @@ class Evil:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_program_among_weights_is_not_run(home, tmp_path, legacy):
+def test_a_program_among_weights_is_not_run(models, tmp_path, legacy):
     torch.save({"conv_first.weight": Evil()}, tmp_path / "evil.pth", _use_new_zipfile_serialization=not legacy)
     with pytest.raises(ValueError, match="holds more than numbers, which could be a program; it is not opened"):
         import_model(tmp_path / "evil.pth")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_torchscript_is_not_run(home, tmp_path):
+def test_torchscript_is_not_run(models, tmp_path):
     torch.jit.trace(nn.Identity(), torch.zeros(1)).save(str(tmp_path / "script.pt"))
     with pytest.raises(ValueError, match="holds more than numbers"):
         import_model(tmp_path / "script.pt")

@@ -24,8 +24,9 @@ from napari_cellrestore.focus import focus_curve
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map
 from napari_cellrestore.report import make_report
 from napari_cellrestore.report.content import collect, largest_colour, planes_of
-from napari_cellrestore.report.figures import NOT_FINITE, Scale, as_shown, block_means, curve_said, round_length
+from napari_cellrestore.report.curve import curve_said
 from napari_cellrestore.report.page import page_html, score_rows
+from napari_cellrestore.report.pictures import NOT_FINITE, Scale, as_shown, block_means, round_length
 from napari_cellrestore.report.sheet import printable, shorten, text_width_mm, wrap
 from napari_cellrestore.report.words import NO_REFERENCE
 from napari_cellrestore.restore import restore_stack

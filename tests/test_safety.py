@@ -45,12 +45,6 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
-def models(tmp_path, monkeypatch):
-    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
-@pytest.fixture
 def ran(tmp_path):
     """A path at which something appears where a program in a file was run."""
     yield (path := tmp_path / "ran")

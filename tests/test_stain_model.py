@@ -36,12 +36,6 @@ def model(transfer):
     return stain_model(transfer, name="there", said="two drawn smears")
 
 
-@pytest.fixture
-def models(tmp_path, monkeypatch):
-    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
 # --- the network ---------------------------------------------------------------------------------------------
 
 

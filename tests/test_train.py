@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from darker import Darker
 from napari_cellrestore.networks import create_network
 from napari_cellrestore.optimiser import Optimiser
-from napari_cellrestore.pairs import Crop
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import estimate, train, trained_network
 from napari_cellrestore.train.rate import rate_at
@@ -31,22 +31,6 @@ def recipe(**changes):
         **changes,
     }
     return Recipe(**options)
-
-
-class Darker:
-    """Random blocks, and the same darker: what a network can learn in a few steps."""
-
-    in_channels = out_channels = 3
-    intensity_range = target_range = (0.0, 255.0)
-    dtypes = ("uint8", "uint8")
-    pixel_um = 0.1
-
-    def crop(self, rng, size):
-        target = np.kron(rng.integers(40, 230, (size // 8, size // 8, 3)), np.ones((8, 8, 1))).astype(np.float32)
-        return Crop(0.7 * target, target, level_um=0.5)
-
-    def validation(self):
-        return [self.crop(np.random.default_rng(99), 64)]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ import zarr.storage._local
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from errors import one_line
 from napari_cellrestore.cli import main
 from napari_cellrestore.files import export, open_stack, write_image, write_tiff
 from napari_cellrestore.files.zarr import is_zarr
@@ -36,15 +37,6 @@ from napari_cellrestore.stack import ImageStack
 
 def pixels(shape, dtype="uint8"):
     return np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
-
-
-def one_line(error: pytest.ExceptionInfo, name: str) -> str:
-    text = str(error.value)
-    assert text.startswith(f"{name}: ")
-    assert "\n" not in text
-    assert "; " in text
-    assert error.value.__cause__ is None
-    return text
 
 
 def contents(folder: Path) -> dict[str, bytes]:

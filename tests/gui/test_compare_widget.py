@@ -23,7 +23,7 @@ from napari_cellrestore.gui.compare.widget import CompareWidget
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.gui.regions import mask_px
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, gradient_map, psnr, score, ssim_map
-from napari_cellrestore.report.figures import Scale
+from napari_cellrestore.report.pictures import Scale
 from napari_cellrestore.restore import plan_restoration, restore_stack, restore_stack_with_spread
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.trust import judge_pair
@@ -42,11 +42,6 @@ def truth(rng):
 @pytest.fixture
 def blurred(truth):
     return gaussian_filter(truth, 2)
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
 
 
 @pytest.fixture

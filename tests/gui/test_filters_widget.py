@@ -20,11 +20,6 @@ LONG = "2024-03-11_patient_0042_slide_17_objective_63x_oil_position_0003_channel
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def widget(viewer):
     made = FiltersWidget(viewer)
     viewer.window.add_dock_widget(made)

@@ -38,11 +38,6 @@ def um(ndim):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def open_widget(viewer, qtbot):
     """Open the widget beside what is in the viewer; wait for its curves."""
 

@@ -18,11 +18,6 @@ OPTIONS = {"filters": 4, "latent": 6}
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def vae(tmp_path, monkeypatch):
     monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path))
     torch.manual_seed(0)

@@ -34,11 +34,6 @@ def led_stack(leds, rng, *, colours=False, shape=(24, 32)):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def add(viewer):
     """Add a stack as a layer."""
 

@@ -23,13 +23,7 @@ LONG_MS = 60_000
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def tiny(home):
+def tiny(models):
     card = ModelCard(
         name="tiny",
         task="stain",
@@ -42,7 +36,7 @@ def tiny(home):
         held_out=[{"images": "smears", "number": 3, "success_mse": 87.5}],
         created="2026-01-02",
     )
-    return save_model(home / "tiny", create_network("pix2pix-fast", **OPTIONS), card)
+    return save_model(models / "tiny", create_network("pix2pix-fast", **OPTIONS), card)
 
 
 @pytest.fixture
@@ -51,7 +45,7 @@ def viewer(make_napari_viewer):
 
 
 @pytest.fixture
-def widget(viewer, home):
+def widget(viewer, models):
     widget = ModelsWidget(viewer)
     viewer.window.add_dock_widget(widget)
     return widget
@@ -114,9 +108,9 @@ def test_no_model_of_ones_own_is_said(widget):
     assert widget.models.entry is None or widget.models.entry.bundled
 
 
-def test_a_damaged_model_is_told_and_can_be_deleted(tiny, home, viewer, monkeypatch):
-    shutil.copytree(home / "tiny", home / "broken")
-    (home / "broken" / "card.json").write_text("{")
+def test_a_damaged_model_is_told_and_can_be_deleted(tiny, models, viewer, monkeypatch):
+    shutil.copytree(models / "tiny", models / "broken")
+    (models / "broken" / "card.json").write_text("{")
     widget = ModelsWidget(viewer)
     viewer.window.add_dock_widget(widget)
     choose(widget, "broken")
@@ -125,10 +119,10 @@ def test_a_damaged_model_is_told_and_can_be_deleted(tiny, home, viewer, monkeypa
     assert not widget.export_button.isEnabled()
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
     widget.delete_button.click()
-    assert (home / "broken").is_dir()
+    assert (models / "broken").is_dir()
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     widget.delete_button.click()
-    assert not (home / "broken").exists()
+    assert not (models / "broken").exists()
     assert said(widget) == "broken is deleted"
     assert "broken" not in [line[0] for line in rows(widget)]
 
@@ -196,13 +190,13 @@ def test_a_file_is_imported_by_the_button_and_by_dropping_it(tiny, viewer, widge
     assert {line[0] for line in rows(widget)} >= {"tiny", "tiny 2"}
 
 
-def test_what_is_no_model_is_said_in_one_line(widget, home, qtbot, tmp_path):
+def test_what_is_no_model_is_said_in_one_line(widget, models, qtbot, tmp_path):
     (tmp_path / "image.tif").write_bytes(b"II*\0")
     widget.import_files([tmp_path / "image.tif"])
     wait_until_idle(widget, qtbot)
     assert "not a zip file, or cut off" in said(widget)
     assert "\n" not in said(widget)
-    assert not home.exists()
+    assert not models.exists()
 
 
 def test_models_made_meanwhile_are_listed(widget, tiny):
@@ -216,7 +210,7 @@ def test_models_made_meanwhile_are_listed(widget, tiny):
     assert "format version 99" in widget.card.toPlainText()
 
 
-def test_it_ends_with_its_dock(viewer, home, qtbot):
+def test_it_ends_with_its_dock(viewer, models, qtbot):
     widget = ModelsWidget(viewer)
     dock = viewer.window.add_dock_widget(widget)
     with qtbot.waitSignal(widget.destroyed, timeout=5000):
@@ -226,13 +220,13 @@ def test_it_ends_with_its_dock(viewer, home, qtbot):
 
 
 @pytest.mark.parametrize("width", [300, 350])
-def test_nothing_is_cut_off_in_a_narrow_dock(tiny, home, viewer, width):
-    shutil.copytree(home / "tiny", home / ("long_name_" * 5))
-    shutil.copytree(home / "tiny", home / ("x" * 60))
+def test_nothing_is_cut_off_in_a_narrow_dock(tiny, models, viewer, width):
+    shutil.copytree(models / "tiny", models / ("long_name_" * 5))
+    shutil.copytree(models / "tiny", models / ("x" * 60))
     widget = ModelsWidget(viewer)
     viewer.window.add_dock_widget(widget)
     widget.resize(width, 700)
-    widget.say(f"Written: {home / ('x' * 60)}")
+    widget.say(f"Written: {models / ('x' * 60)}")
     choose(widget, "x" * 60)
     content = widget.models.parentWidget()
     assert content.minimumSizeHint().width() <= width

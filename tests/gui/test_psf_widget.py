@@ -35,11 +35,6 @@ def planes():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def open_widget(viewer):
     def opened():
         widget = PsfWidget(PublicOnlyProxy(viewer))  # as napari gives it to plugins

@@ -137,7 +137,7 @@ def slow_disk(side=4000, chunk=250):
 def test_nothing_is_read_by_the_window_and_tiles_around_the_view_follow(viewer, widget, qtbot):
     image, lazy, read = slow_disk()
     stack = ImageStack(lazy, "YXS", pixel_um=0.1)
-    plan = plan_restoration(stack, load_model("deblur-fast"))
+    plan = plan_restoration(stack, load_model("deblur-fast"), soon=True)
     assert len(read) < 160  # of 256: not the whole of it to decide
     read.clear()
     live = LiveRestoration(stack, load_model("deblur-fast"), plan)

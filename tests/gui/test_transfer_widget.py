@@ -37,11 +37,6 @@ def smears():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def open_widget(viewer):
     def opened():
         widget = PairWidget(PublicOnlyProxy(viewer))  # as napari gives it to plugins

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QStyle, QStyleOptionComboBox, QStylePainter
@@ -14,6 +14,16 @@ from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QStyle, QSty
 from napari_cellrestore.gui.theme import check_box_style
 
 Accepts = Callable[[Layer], bool]
+
+
+def is_image(layer: Layer) -> bool:
+    """Return whether a layer is an image."""
+    return isinstance(layer, Image)
+
+
+def has_planes(layer: Layer) -> bool:
+    """Return whether a layer is an image with more than one plane."""
+    return isinstance(layer, Image) and layer.ndim > 2
 
 
 class Connections:

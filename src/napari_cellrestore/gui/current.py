@@ -9,6 +9,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
+from napari_cellrestore.stack import ImageStack
+
 
 def full_resolution(layer: Image) -> Any:
     """Return the pixels of a layer, of a pyramid the finest level."""
@@ -20,6 +22,14 @@ def plane_index(viewer: ViewerModel, layer: Image) -> tuple[int, ...]:
     position = layer.world_to_data(viewer.dims.point)
     shape = full_resolution(layer).shape
     return tuple(int(np.clip(np.rint(position[i]), 0, shape[i] - 1)) for i in range(layer.ndim - 2))
+
+
+def planes_in_view(viewer: ViewerModel, layer: Image, stack: ImageStack, but: str = "") -> ImageStack:
+    """Return the plane shown of a layer that is a stack, or all planes along the axes ``but``; none is read yet."""
+    for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
+        if letter not in but:
+            stack = stack.select(letter, index)
+    return stack
 
 
 def go_to_plane(viewer: ViewerModel, layer: Image, axis: int, index: int) -> None:

@@ -154,6 +154,17 @@ def stack_from_layer_data(data: Any, options: Mapping[str, Any]) -> ImageStack:
     )
 
 
+def calibrate(layer: Image, stack: ImageStack) -> None:
+    """Give a layer the calibration of a stack; its pixels and its place in the field stay."""
+    letters = stack.axes.removesuffix("S")
+    ((_, options, _),) = layer_data(stack.replace(axes=stack.axes.replace("C", "Q"), channels=()))
+    layer.axis_labels = tuple(LABELS[letter] for letter in letters)
+    layer.units, layer.scale = options["units"], options["scale"]
+    starts = zip(letters, options["translate"], layer.translate, strict=True)
+    layer.translate = [z if letter == "Z" else kept for letter, z, kept in starts]
+    layer.metadata = {**layer.metadata, **options["metadata"]}
+
+
 def smaller_levels(layer: Image) -> dict[int, da.Array]:
     """Return the smaller copies that a pyramid has, by how many pixels of the finest level are one along each side."""
     levels: dict[int, da.Array] = {}

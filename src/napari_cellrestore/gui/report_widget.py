@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -18,8 +17,8 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QLabel, QPushBut
 
 from napari_cellrestore.focus import sharpest
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import LayerChoice, LayersWatch
-from napari_cellrestore.gui.current import plane_index, provenance_of
+from napari_cellrestore.gui.choice import LayerChoice, LayersWatch, is_image
+from napari_cellrestore.gui.current import planes_in_view, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.theme import theme_colour
@@ -33,9 +32,6 @@ class ReportWidget(Panel):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = napari_viewer
-
-        def is_image(layer: Any) -> bool:
-            return isinstance(layer, Image)
 
         self.input_choice = LayerChoice(napari_viewer, is_image)
         self.restored_choice = LayerChoice(napari_viewer, is_image)
@@ -132,11 +128,7 @@ class ReportWidget(Panel):
 
 def _plane(viewer: ViewerModel, layer: Image, but: str = "") -> ImageStack:
     """Return the plane of a layer that is being looked at, or all planes along the axes ``but``."""
-    stack = stack_from_layer(layer)
-    for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
-        if letter not in but:
-            stack = stack.select(letter, index)
-    return stack
+    return planes_in_view(viewer, layer, stack_from_layer(layer), but)
 
 
 def _write(

@@ -1,8 +1,8 @@
 """Models: a network, its weights and its card in one folder; how they are listed, renamed, deleted and exchanged.
 
-Modules: ``folder`` (load, save, list), ``names``, ``manage`` (rename, delete, export, import), ``cycle``
-(a model and its way back as one), and what models are exchanged
-as: ``bundle`` (one file), ``bioimage_io`` (packages), ``foreign`` (weights of other programs), all read by ``archive``.
+Modules: ``folder`` (load, save, list), ``names``, ``manage`` (rename, delete, export, import), ``cycle`` (a model and its way
+back as one), and what models are exchanged as: ``bundle`` (one file), ``bioimage_io`` (packages, which
+``bioimage_description`` describes), ``foreign`` (weights of other programs), all read by ``archive``.
 """
 
 from napari_cellrestore.model.cycle import there_and_back, way_back

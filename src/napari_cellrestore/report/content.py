@@ -14,7 +14,8 @@ from napari_cellrestore.defocus_prediction import predicted_defocus_um
 from napari_cellrestore.domain import Domain, judge_domain
 from napari_cellrestore.focus import KERNEL_PX, FocusCurve, focus_curve
 from napari_cellrestore.metrics import METRICS, difference_map, fpw_map, peak_level
-from napari_cellrestore.report.figures import Map, Picture, Region, Scale
+from napari_cellrestore.report.maps import Map
+from napari_cellrestore.report.pictures import Picture, Region, Scale
 from napari_cellrestore.report.sheet import MARK, RULE
 from napari_cellrestore.report.words import (
     MADE_BY,

@@ -8,17 +8,11 @@ from pathlib import Path
 
 from napari_cellrestore.metrics import METRICS
 from napari_cellrestore.report.content import Report, Scores
-from napari_cellrestore.report.figures import (
-    colour_map,
-    crop,
-    curve_said,
-    focus_plot,
-    pictures_side_by_side,
-    trust_map,
-    trust_said,
-)
+from napari_cellrestore.report.curve import curve_said, focus_plot
 from napari_cellrestore.report.html import bullets, document, facts_table, figure
 from napari_cellrestore.report.html import table as html_table
+from napari_cellrestore.report.maps import colour_map, trust_map, trust_said
+from napari_cellrestore.report.pictures import crop, pictures_side_by_side
 from napari_cellrestore.report.sheet import MUTED, WIDTH_MM, Block, below, beside, notice, paragraph, table, write_pdf
 from napari_cellrestore.report.words import MADE_BY
 

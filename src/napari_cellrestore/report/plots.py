@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 
 from napari_cellrestore.evaluate import ScoreTable
 from napari_cellrestore.metrics import METRICS
-from napari_cellrestore.report.figures import small_ticks
-from napari_cellrestore.report.sheet import INK, MUTED, RULE, WIDTH_MM, Block, Sheet, font, paragraph
+from napari_cellrestore.report.sheet import INK, MUTED, RULE, WIDTH_MM, Block, Sheet, font, paragraph, small_ticks
 
 #: Colours of methods, told apart by colour-blind eyes too (Okabe & Ito 2008); the input is grey.
 PALETTE = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

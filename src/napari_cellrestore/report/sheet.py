@@ -292,3 +292,10 @@ def table(
         sheet.box(left, top, width_mm, 0.1, facecolor=RULE)
 
     return Block(width_mm, title.height_mm + 1 + sum(heights), draw)
+
+
+def small_ticks(axes: Axes, size_pt: float = 6) -> None:
+    """Set ticks in the font and weight of the sheets."""
+    axes.tick_params(labelsize=size_pt, labelfontfamily=FONT, labelcolor=INK, color=INK, length=2, width=0.5, pad=1.5)
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.5, edgecolor=INK)

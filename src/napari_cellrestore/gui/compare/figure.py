@@ -19,7 +19,7 @@ from napari_cellrestore.gui.compare.maps import map_kind
 from napari_cellrestore.gui.compare.swipe import LINE, LINE_GENERATED, Swipe
 from napari_cellrestore.gui.current import full_resolution, lazy_plane, plane_index, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
-from napari_cellrestore.report.figures import Picture, Scale, pictures_side_by_side
+from napari_cellrestore.report.pictures import Picture, Scale, pictures_side_by_side
 from napari_cellrestore.report.sheet import (
     INK,
     MUTED,

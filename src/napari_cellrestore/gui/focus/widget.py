@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from threading import Event
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_cellrestore.focus import MEASURES, FocusCurve, focus_curve
+from napari_cellrestore.focus import MEASURES, FocusCurve
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.calibration_box import CalibrationBox
-from napari_cellrestore.gui.choice import Connections, LayerChoice
-from napari_cellrestore.gui.current import go_to_plane, plane_index, show_scale
+from napari_cellrestore.gui.choice import Connections, LayerChoice, has_planes
+from napari_cellrestore.gui.current import go_to_plane, plane_index, planes_in_view, show_scale
+from napari_cellrestore.gui.focus.curves import measure
 from napari_cellrestore.gui.focus.made_layers import display_options, put_plane, put_stack
 from napari_cellrestore.gui.focus.maps import FocusMaps
 from napari_cellrestore.gui.focus.prepare_box import PrepareBox
 from napari_cellrestore.gui.focus.region_row import RegionRow
 from napari_cellrestore.gui.focus.words import Region, describe
-from napari_cellrestore.gui.layers import LABELS, layer_data, stack_from_layer
+from napari_cellrestore.gui.layers import calibrate, stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.plot import CurvePlot
 from napari_cellrestore.gui.regions import Bounds
+from napari_cellrestore.gui.text import text_label
 from napari_cellrestore.gui.theme import theme_colour, warning_colour
-from napari_cellrestore.gui.watched import Stopped, WatchedPlanes
+from napari_cellrestore.gui.watched import WatchedPlanes
 from napari_cellrestore.stack import ImageStack
 
 EMPTY = "Open a focus stack:<br>File > Open, or<br>File > Open Sample > Cell Restore."
@@ -104,7 +103,7 @@ class FocusWidget(Panel):
         self.plot.setToolTip("Click or drag the line: the slider follows")
         self.plot.setMinimumHeight(190)
         self.progress = QProgressBar(textVisible=False, maximumHeight=4)
-        self.said, self.notes, self.status = _text(), _text(), _text()
+        self.said, self.notes, self.status = (text_label(rich=True, links=True) for _ in range(3))
         self.go_button = QPushButton("Go to sharpest")
         self.extract_button = QPushButton("Extract sharpest plane")
         self.dip_box = QCheckBox()
@@ -203,10 +202,7 @@ class FocusWidget(Panel):
         stack = self._stack
         if stack is None or "Z" not in stack.axes:
             return None
-        place = dict(zip(stack.plane_axes, plane_index(self._viewer, self.layer), strict=True))
-        for letter in stack.plane_axes.replace("Z", ""):
-            stack = stack.select(letter, place[letter])
-        return stack
+        return planes_in_view(self._viewer, self.layer, stack, but="Z")
 
     def _measure(self) -> None:
         """Measure the curves that are not known yet, in the background."""
@@ -377,42 +373,3 @@ class FocusWidget(Panel):
         for axis, index in enumerate(place):
             go_to_plane(self._viewer, layer, axis, index)
         self._on_layer()
-
-
-def measure(
-    stop: Event, planes: Any, z_um: np.ndarray | None, method: str, regions: list[Bounds | None]
-) -> Iterator[tuple[Bounds | None, FocusCurve | str]]:
-    """Yield each region with its curve, or with why it has none."""
-    planes.stop = stop
-    for bounds in regions:
-        roi = None if bounds is None else (slice(*bounds[:2]), slice(*bounds[2:]))
-        try:
-            yield bounds, focus_curve(planes, z_um, method, roi)
-        except Stopped:
-            return
-        except (ValueError, TypeError) as error:
-            yield bounds, str(error)
-
-
-def calibrate(layer: Image, stack: ImageStack) -> None:
-    """Give a layer the calibration of a stack; its pixels and its place in the field stay."""
-    letters = stack.axes.removesuffix("S")
-    ((_, options, _),) = layer_data(stack.replace(axes=stack.axes.replace("C", "Q"), channels=()))
-    layer.axis_labels = tuple(LABELS[letter] for letter in letters)
-    layer.units, layer.scale = options["units"], options["scale"]
-    starts = zip(letters, options["translate"], layer.translate, strict=True)
-    layer.translate = [z if letter == "Z" else kept for letter, z, kept in starts]
-    layer.metadata = {**layer.metadata, **options["metadata"]}
-
-
-def has_planes(layer: Layer) -> bool:
-    """Return whether a layer is an image with more than one plane."""
-    return isinstance(layer, Image) and layer.ndim > 2
-
-
-def _text() -> QLabel:
-    label = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
-    label.setTextInteractionFlags(
-        Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.LinksAccessibleByMouse
-    )
-    return label

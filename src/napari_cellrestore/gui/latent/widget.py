@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -24,8 +23,8 @@ from qtpy.QtWidgets import (
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import Connections, LayerChoice
-from napari_cellrestore.gui.current import plane_index, plane_place
+from napari_cellrestore.gui.choice import Connections, LayerChoice, is_image
+from napari_cellrestore.gui.current import plane_place, planes_in_view
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.restore.model_choice import ModelChoice
@@ -59,8 +58,8 @@ class LatentWidget(Panel):
         self._show()
 
     def _build(self) -> None:
-        self.layer_choice = LayerChoice(self._viewer, _is_image)
-        self.other_choice = LayerChoice(self._viewer, _is_image)
+        self.layer_choice = LayerChoice(self._viewer, is_image)
+        self.other_choice = LayerChoice(self._viewer, is_image)
         for choice in (self.layer_choice, self.other_choice):
             choice.setMinimumContentsLength(9)  # for a narrow dock
         self.model_choice = ModelChoice(has_latent_space)
@@ -102,9 +101,10 @@ class LatentWidget(Panel):
             return
         self._say("")
         try:
-            start = plane_in_view(self._viewer, layer)
+            start = planes_in_view(self._viewer, layer, stack_from_layer(layer))
             if self.between.isChecked():
-                where: dict[str, Any] = {"to": plane_in_view(self._viewer, self.other_choice.layer)}
+                other = self.other_choice.layer
+                where: dict[str, Any] = {"to": planes_in_view(self._viewer, other, stack_from_layer(other))}
             else:
                 where = {"direction": self.direction.value(), "reach": self.reach.value()}
         except (ValueError, TypeError) as error:
@@ -157,14 +157,6 @@ def has_latent_space(card: ModelCard) -> bool:
     return card.network == "vae"
 
 
-def plane_in_view(viewer: ViewerModel, layer: Image) -> ImageStack:
-    """Return the plane of a layer that is shown."""
-    stack = stack_from_layer(layer)
-    for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
-        stack = stack.select(letter, index)
-    return stack
-
-
 def _with_leading_axis(matrix: np.ndarray) -> np.ndarray:
     """Return a matrix that leaves one more axis, the first, as it is."""
     larger = np.eye(len(matrix) + 1)
@@ -177,7 +169,3 @@ def _walked(
 ) -> Iterator[tuple[ImageStack, str, dict[str, Any]]]:
     """Yield the images, the name of their layer, and where it lies."""
     yield latent_walk(start, load_model(model), **options), name, place
-
-
-def _is_image(layer: Any) -> bool:
-    return isinstance(layer, Image)

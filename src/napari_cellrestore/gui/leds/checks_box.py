@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.leds.drawing import SIGNS
 from napari_cellrestore.gui.leds.words import checked_said
+from napari_cellrestore.gui.text import text_label
 from napari_cellrestore.gui.watched import Stopped, WatchedPlanes
 from napari_cellrestore.illumination import WHATS, LedChecks, check_leds
 from napari_cellrestore.stack import ImageStack
@@ -72,8 +73,7 @@ class ChecksBox(QWidget):
             "pixels as they are"
         )
         self.progress = QProgressBar(textVisible=False, maximumHeight=4)
-        self.said = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
-        self.said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.said = text_label(rich=True)
         self.list = FindingList()
         self.level_row = QWidget()
         row = QHBoxLayout(self.level_row)

@@ -7,16 +7,15 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_cellrestore.gui.calibration_box import with_leading_axis
-from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch
-from napari_cellrestore.gui.current import go_to_plane, plane_index, provenance_of, show_scale
+from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch, has_planes
+from napari_cellrestore.gui.current import go_to_plane, plane_index, planes_in_view, provenance_of, show_scale
 from napari_cellrestore.gui.focus.made_layers import put_plane
-from napari_cellrestore.gui.focus.widget import calibrate, has_planes
-from napari_cellrestore.gui.layers import stack_from_layer
+from napari_cellrestore.gui.layers import calibrate, stack_from_layer
+from napari_cellrestore.gui.leds.aperture import ApertureField
 from napari_cellrestore.gui.leds.checks_box import ChecksBox
 from napari_cellrestore.gui.leds.composites import PHASE, composite_said, look_of
 from napari_cellrestore.gui.leds.composites_box import CompositesBox
@@ -25,8 +24,9 @@ from napari_cellrestore.gui.leds.made_layers import put_selection
 from napari_cellrestore.gui.leds.plan import LedPlan
 from napari_cellrestore.gui.leds.selection_box import SelectionBox
 from napari_cellrestore.gui.leds.table_box import TableBox
-from napari_cellrestore.gui.leds.words import legend_said, na_by_kinds, plane_said
+from napari_cellrestore.gui.leds.words import legend_said, plane_said
 from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.text import text_label
 from napari_cellrestore.gui.theme import warning_colour
 from napari_cellrestore.illumination import LedChecks
 from napari_cellrestore.leds import LedTable
@@ -44,8 +44,6 @@ class LedsWidget(Panel):
         self._viewer = napari_viewer
         self._stack: ImageStack | None = None
         self._place: tuple[int, ...] = ()  # along other axes than A
-        self._na_from = ""
-        self._na_given = ""
         self._build()
         self.setMinimumWidth(250)
 
@@ -78,14 +76,10 @@ class LedsWidget(Panel):
     def _build(self) -> None:
         self.stack_choice = LayerChoice(self._viewer, has_planes)
         self.stack_choice.setMinimumContentsLength(9)  # for a narrow dock
-        self.na = QDoubleSpinBox(decimals=3, maximum=1.7, singleStep=0.05, specialValueText="not known")
-        self.na.setKeyboardTracking(False)
-        self.na.setToolTip(
-            "Numerical aperture of the objective: light of LEDs with sin(angle) below it enters directly"
-        )
-        self.na_said, self.missing, self.legend = _text(), _text(), _text()
+        self.na = ApertureField()
+        self.na_said, self.missing, self.legend = (text_label(rich=True) for _ in range(3))
         self.plan = LedPlan(self._viewer)
-        self.plane_said, self.hint, self.status = _text(), _text(), _text()
+        self.plane_said, self.hint, self.status = (text_label(rich=True) for _ in range(3))
         self.hint.setText(HINT)
         self.selection, self.checks, self.table = SelectionBox(), ChecksBox(), TableBox()
         self.composites = CompositesBox(lambda: self.checks.saturation)
@@ -118,6 +112,10 @@ class LedsWidget(Panel):
         return self.stack_choice.layer
 
     @property
+    def _name(self) -> str:
+        return "" if self.layer is None else str(self.layer.name)
+
+    @property
     def leds(self) -> LedTable | None:
         """The LED table of the layer."""
         return None if self._stack is None else self._stack.leds
@@ -133,10 +131,7 @@ class LedsWidget(Panel):
         stack = self._stack
         if stack is None or stack.leds is None:
             return None
-        place = dict(zip(stack.plane_axes, plane_index(self._viewer, self.layer), strict=True))
-        for letter in stack.plane_axes.replace("A", ""):
-            stack = stack.select(letter, place[letter])
-        return stack
+        return planes_in_view(self._viewer, self.layer, stack, but="A")
 
     @property
     def _led_axis(self) -> int:
@@ -167,33 +162,14 @@ class LedsWidget(Panel):
             self._stack = None if self.layer is None else stack_from_layer(self.layer)
         except ValueError as error:
             self._stack, problem = None, str(error)
-        self._take_na()
+        self.na.take(self.leds, self._name)
         self._restart()
         self._show_status(problem)
 
-    def _take_na(self) -> None:
-        """Take the aperture from the kinds of the table if they tell; else what the user gave stays."""
-        between = None if self.leds is None else na_by_kinds(self.leds)
-        if between is not None and not self._na_given:
-            self._set_na(round(sum(between) / 2, 3))
-            low, high = between
-            self._na_from = f"From the kinds in the table, which leave {low:.3g} to {high:.3g} open."
-        elif not self._na_given:
-            self._set_na(0)
-            self._na_from = ""
-        elif self.layer is not None and self._na_given != self.layer.name:
-            self._na_from = f"As given for {escape(self._na_given, quote=False)}."
-
-    def _set_na(self, na: float) -> None:
-        blocked = self.na.blockSignals(True)
-        self.na.setValue(na)
-        self.na.blockSignals(blocked)
-
     def _on_na(self, na: float) -> None:
-        self._na_given = self.layer.name if na and self.layer is not None else ""
-        self._na_from = ""
+        self.na.keep(self._name if na else "")
         if not na:
-            self._take_na()
+            self.na.take(self.leds, self._name)
         self._restart()
 
     def _restart(self) -> None:
@@ -233,7 +209,7 @@ class LedsWidget(Panel):
             self.missing.setText(_missing_said(stack, self._n))
             self.table.expand(animate=False)
         need = "Give the NA of the objective for checks and composites." if leds is not None and na is None else ""
-        self.na_said.setText(self._na_from or need)
+        self.na_said.setText(self.na.origin or need)
         self.na_said.setVisible(bool(self.na_said.text()))
         self.plan.setVisible(leds is not None)
         if leds is None:
@@ -331,8 +307,7 @@ class LedsWidget(Panel):
         for axis, index in enumerate(place):
             go_to_plane(self._viewer, layer, axis, index)
         if na is not None:
-            self._na_given, self._na_from = layer.name, ""
-            self._set_na(na)
+            self.na.keep(layer.name, na)
         self._on_layer()
         self._say(f"LED table: {said}, {len(leds)} rows.", True)
         self.table.collapse(animate=False)
@@ -371,9 +346,3 @@ def _missing_said(stack: ImageStack, n: int) -> str:
         f"These planes are not known to be of LEDs. If they are, load or make a table with {n} rows: the first axis is "
         "then that of the LEDs."
     )
-
-
-def _text() -> QLabel:
-    label = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

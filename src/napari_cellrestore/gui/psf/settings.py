@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from napari_cellrestore.gui.choice import Connections, LayerChoice
-from napari_cellrestore.gui.current import lazy_plane, plane_index, provenance_of
+from napari_cellrestore.gui.current import lazy_plane, plane_index, planes_in_view, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.psf.field_row import FieldRow
 from napari_cellrestore.gui.psf.kernel_layers import STEPS
@@ -158,9 +158,7 @@ class KernelSettings(QWidget):
         stack = stack_from_layer(layer)
         if "Z" not in stack.axes:
             raise ValueError("these planes are not known to be a focus stack: see Calibration in the Focus widget")
-        place = dict(zip(stack.plane_axes, plane_index(self._viewer, layer), strict=True))
-        for letter in stack.plane_axes.replace("Z", ""):
-            stack = stack.select(letter, place[letter])
+        stack = planes_in_view(self._viewer, layer, stack, but="Z")
         if stack.rgb:
             stack = stack.replace(data=stack.data[..., self._sample], axes=stack.axes.removesuffix("S"))
         return stack

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QGridLayout, QInputDialog, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QInputDialog, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cellrestore.beads import BeadPsf
 from napari_cellrestore.gui.background import Background
@@ -38,6 +38,7 @@ from napari_cellrestore.gui.psf.work import (
     registered_plane,
     series_work,
 )
+from napari_cellrestore.gui.text import text_label
 from napari_cellrestore.gui.theme import theme_colour, warning_colour
 from napari_cellrestore.gui.watched import WatchedPlanes
 from napari_cellrestore.kernel_model import save_kernel
@@ -90,7 +91,7 @@ class PsfWidget(Panel):
         self.what, self.optics = self.settings.what, self.settings.optics
         self.recover_button = QPushButton("Recover")
         self.progress = QProgressBar(textVisible=False, maximumHeight=4)
-        self.status, self.said, self.field_said = _text(), _text(), _text()
+        self.status, self.said, self.field_said = (text_label(rich=True) for _ in range(3))
         self.figure = KernelFigure(self._viewer)
         self.align_button = QPushButton("Align first")
         self.align_button.setToolTip("Move the blurred image onto the sharp one, and recover again")
@@ -348,9 +349,3 @@ class PsfWidget(Panel):
         """Copy the curve of a kernel, of a stack a line for each plane, of beads a line for each, with tabs."""
         table = bead_table(self._beads) if self._beads is not None else None
         QGuiApplication.clipboard().setText(table or kernel_table(list(self._shown.values()), self._z_um))
-
-
-def _text() -> QLabel:
-    label = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

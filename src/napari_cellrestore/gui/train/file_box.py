@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_cellrestore.gui.train.text import show_text, text_label
+from napari_cellrestore.gui.text import show_text, text_label
 
 YAML = "Recipe (*.yaml *.yml)"
 NO_LINE = "Save the settings, or start, to get the line that does the same in a shell."

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QWidget
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import LayerChoice
-from napari_cellrestore.gui.current import full_resolution, plane_index, plane_place, provenance_of
+from napari_cellrestore.gui.current import full_resolution, plane_place, planes_in_view, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.train.run_folder import recipe_of
 from napari_cellrestore.model import Model
@@ -120,8 +120,7 @@ def part_in_view(viewer: ViewerModel, layer: Image, *, all_planes: bool = False)
     """Return what is in view of the plane shown, or of all, at most :data:`SIDE_PX` a side, and where in the world it is."""
     stack = stack_from_layer(layer)
     if not all_planes:
-        for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
-            stack = stack.select(letter, index)
+        stack = planes_in_view(viewer, layer, stack)
     factor = np.asarray(layer.downsample_factors)[layer.data_level, -2:] if layer.multiscale else 1
     first, last = layer.corner_pixels[:, -2:] * factor
     lengths = full_resolution(layer).shape[layer.ndim - 2 : layer.ndim]

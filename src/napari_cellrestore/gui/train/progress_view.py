@@ -10,11 +10,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cellrestore.gui.background import Background
+from napari_cellrestore.gui.text import show_text, text_label
 from napari_cellrestore.gui.train.loss_history import LossHistory, read_history
 from napari_cellrestore.gui.train.loss_plot import LossPlot
 from napari_cellrestore.gui.train.preview import PreviewBox
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
-from napari_cellrestore.gui.train.text import show_text, text_label
 from napari_cellrestore.train import CHECKPOINT
 
 

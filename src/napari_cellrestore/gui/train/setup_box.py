@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QVBoxLayout, QWi
 from superqt import QCollapsible
 
 from napari_cellrestore.gui.folder_row import FolderRow
+from napari_cellrestore.gui.text import align_labels, text_label
 from napari_cellrestore.gui.train.command import Command
 from napari_cellrestore.gui.train.file_box import FileBox
 from napari_cellrestore.gui.train.needs import lacking
@@ -19,7 +20,6 @@ from napari_cellrestore.gui.train.recipe_choice import RecipeChoice, describe
 from napari_cellrestore.gui.train.run_folder import recipe_of, runs_folder
 from napari_cellrestore.gui.train.settings_box import SettingsBox
 from napari_cellrestore.gui.train.source_box import SourceBox
-from napari_cellrestore.gui.train.text import align_labels, text_label
 from napari_cellrestore.model import check_name, model_folders, models_folder
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import RECIPE, check_run_folder, saved_step

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import LayerChoice
+from napari_cellrestore.gui.choice import LayerChoice, is_image
 from napari_cellrestore.gui.folder_row import FolderRow
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.train.layer_pairs import FEWEST, count_pairs, pair_folders, save_pairs
@@ -74,7 +72,7 @@ class SourceBox(QWidget):
             self.kind.setItemData(self.kind.count() - 1, about, 3)  # tool tip
         self.kind.model().item(self.kind.count() - 1).setEnabled(False)
         self.input, self.target = FolderRow(*INPUT), FolderRow(*TARGET)
-        self.input_layer, self.target_layer = (LayerChoice(self._viewer, _is_image) for _ in range(2))
+        self.input_layer, self.target_layer = (LayerChoice(self._viewer, is_image) for _ in range(2))
         self.cuts = QSpinBox(minimum=1, maximum=20)
         self.cuts.setToolTip(
             "1: layers are saved whole. 3: each plane is cut into 3 × 3 parts, so that one image can be enough. Parts of one "
@@ -212,10 +210,6 @@ class SourceBox(QWidget):
             return
         self._saving.start(save_pairs, self._run(), *stacks, given.name, self.cuts.value())
         self._show()
-
-
-def _is_image(layer: Any) -> bool:
-    return isinstance(layer, Image)
 
 
 def _of_two(recipe: Recipe) -> str:

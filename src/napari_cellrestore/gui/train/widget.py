@@ -12,11 +12,11 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cellrestore.gui.job_box import JobBox
 from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.text import show_text, text_label
 from napari_cellrestore.gui.train.outcome import MUCH_WAITING, begun, estimated, finished, images, state_words, usable
 from napari_cellrestore.gui.train.progress_view import ProgressView
 from napari_cellrestore.gui.train.run_folder import ask_to_pause, keep_recipe
 from napari_cellrestore.gui.train.setup_box import SetupBox
-from napari_cellrestore.gui.train.text import show_text, text_label
 from napari_cellrestore.jobs import Job
 from napari_cellrestore.train import RECIPE
 

@@ -10,13 +10,11 @@ from threading import Event
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
-from qtpy.QtCore import Qt
+from napari.layers import Image
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -24,10 +22,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch
-from napari_cellrestore.gui.current import plane_index
+from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch, is_image
+from napari_cellrestore.gui.current import planes_in_view
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
+from napari_cellrestore.gui.text import text_label
 from napari_cellrestore.gui.theme import warning_colour
 from napari_cellrestore.gui.transfer.made_layers import add_pair
 from napari_cellrestore.gui.transfer.words import describe
@@ -82,8 +81,7 @@ class PairWidget(Panel):
         self.align_button, self.save_button = QPushButton("Align"), QPushButton("Save pair…")
         self.save_button.setToolTip("Add the pair to a folder, as input and target of one name, for training")
         self.progress = QProgressBar(textVisible=False, maximumHeight=4, maximum=0)
-        self.said = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
-        self.said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.said = text_label(rich=True)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name, row in (
@@ -184,16 +182,9 @@ class PairWidget(Panel):
         self.save_button.setVisible(pair is not None and pair.input is not None)
 
 
-def is_image(layer: Layer) -> bool:
-    """Whether a layer can be paired: an image."""
-    return isinstance(layer, Image)
-
-
 def _plane(viewer: ViewerModel, layer: Image) -> ImageStack:
     """Return the plane of a layer that is in view, not read yet."""
-    stack = stack_from_layer(layer)
-    for letter, index in zip(stack.plane_axes, plane_index(viewer, layer), strict=True):
-        stack = stack.select(letter, index)
+    stack = planes_in_view(viewer, layer, stack_from_layer(layer))
     return stack if stack.source else stack.replace(source=layer.name)
 
 

@@ -17,10 +17,11 @@ def breakable(text: str) -> str:
     return re.sub(r"([/\\_])", "\\1\u200b", text)
 
 
-def text_label(*, rich: bool = False) -> QLabel:
-    """Return a label of several lines, whose text can be selected."""
+def text_label(*, rich: bool = False, links: bool = False) -> QLabel:
+    """Return a label of several lines, whose text can be selected and whose links, if any, can be followed."""
     label = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText if rich else Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    followed = Qt.TextInteractionFlag.LinksAccessibleByMouse if links else Qt.TextInteractionFlag.NoTextInteraction
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | followed)
     return label
 
 
