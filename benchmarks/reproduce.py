@@ -391,7 +391,8 @@ def table(section: Section, results: dict[str, dict[str, Any]]) -> list[str]:
             cells += [interval(np.array(result["rows"])[:, index]) for index in range(len(METRICS))]
             cells += [f"{result['ms']:g}", f"{result['parameters']:,}"]
         else:
-            cells += [result.get("missing", "not run yet"), *[""] * (len(head) - 2)]
+            why = result.get("missing", "not run yet").partition(";")[0]  # what follows names folders of this machine
+            cells += [why, *[""] * (len(head) - 2)]
         lines.append("| " + " | ".join(cells) + " |")
     done = {label: np.array(result["rows"])[:, 0] for label, result in found.items() if "rows" in result}
     if len(done) > 1:
