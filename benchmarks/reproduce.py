@@ -36,7 +36,7 @@ TEST_IMAGES = 8
 METRICS = ("MSE", "SSIM", "PSNR", "FR", "FPW")
 #: What --quick changes in a network, by its name.
 NARROW: dict[str, dict[str, Any]] = {
-    "pix2pix": {"filters": 16, "blocks": 12},
+    "pix2pix": {"filters": 16, "blocks": 12, "global_skip": True},
     "pix2pix-fast": {},
     "pan": {"filters": 16},
     "deblurgan": {"filters": 16, "blocks": 3},
@@ -78,6 +78,7 @@ SECTIONS = [
         "Olofsson & Wagnström 2019, table 6.2",
         {
             "pix2pix": ("pix2pix", {}),
+            "pix2pix, nothing added to its output": ("pix2pix", {"options": {"global_skip": False}}),
             "PAN": ("pan", {}),
             "deblurGAN": ("deblurgan", {}),
             "deblurGAN, features of `distance`": (
@@ -293,6 +294,18 @@ def scored(truth: np.ndarray, image: np.ndarray) -> list[float]:
     ]
 
 
+def input_rows(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the same of the planes as they are, kept once it was measured."""
+    folder = options.runs / "input"
+    if not (before := known(folder)):
+        recipe = variant("pix2pix", {}, options)
+        test = next(iter(training_images(recipe).splits.values())).test[:TEST_IMAGES]
+        before = over_levels(torch.nn.Identity(), recipe, test)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").write_text(json.dumps(before), encoding="utf-8")
+    return before
+
+
 def over_defocus(network: torch.nn.Module, recipe: Recipe, paths: tuple[Path, ...]) -> dict[str, Any]:
     """Return SSIM and PSNR at every defocus of Werth & Matlock 2018, for each image, of input and output."""
     from napari_cellrestore.pairs import read_smear
@@ -360,7 +373,7 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
     """Return the page in Markdown."""
     budget = (
         f"Quick budget: narrow networks (pix2pix with {NARROW['pix2pix']['filters']} filters and "
-        f"{NARROW['pix2pix']['blocks']} blocks), {options.steps} steps of crops of 128 px for every row"
+        f"{NARROW['pix2pix']['blocks']} blocks, the input added to its output as in no source), {options.steps} steps of crops of 128 px for every row"
         if options.quick
         else "Full budget: the sources' networks and steps"
     )
@@ -371,7 +384,9 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
         f"{len(LEVELS_UM)} focus levels from {LEVELS_UM[0]} to {LEVELS_UM[-1]} um and {TEST_IMAGES} held-out images, with "
         "95 % bootstrap intervals over images. Made by `benchmarks/reproduce.py`, which goes on where it was stopped; rows "
         "that say so have not been run or cannot be run here. The sources trained 25 to 70 times longer on real stacks, so "
-        "orders may differ from theirs, and overlapping intervals decide nothing.",
+        "orders may differ from theirs, and overlapping intervals decide nothing. In so few steps networks that make the whole "
+        "image, not a correction of it, do not learn to give the grey levels back, and are worse than the image as it came: PAN, and pix2pix "
+        "as in the source. Therefore the input is added to the output of pix2pix here.",
     ]
     for section in SECTIONS:
         lines += ["", f"## {section.title}", "", f"{section.source}: {section.found}.", "", *table(section, results)]
@@ -385,11 +400,11 @@ def table(section: Section, results: dict[str, dict[str, Any]]) -> list[str]:
         return defocus_table(found)
     head = ["", *METRICS, "ms (360 x 360)", "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for label, result in found.items():
+    for label, result in {"*not restored*": results["input"], **found}.items():
         cells = [label]
         if "rows" in result:
             cells += [interval(np.array(result["rows"])[:, index]) for index in range(len(METRICS))]
-            cells += [f"{result['ms']:g}", f"{result['parameters']:,}"]
+            cells += [f"{result['ms']:g}", f"{result['parameters']:,}"] if "ms" in result else ["", ""]
         else:
             why = result.get("missing", "not run yet").partition(";")[0]  # what follows names folders of this machine
             cells += [why, *[""] * (len(head) - 2)]
@@ -458,6 +473,7 @@ def main() -> None:
             run(name, changes, options)
     results = {key: found for key in rows if (found := known(options.runs / key))}
     add_milliseconds(results, {key: variant(*row, options) for key, row in rows.items()})
+    results["input"] = input_rows(options)
     PAGE.write_text(page(results, options), encoding="utf-8")
 
 
