@@ -373,7 +373,8 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
     """Return the page in Markdown."""
     budget = (
         f"Quick budget: narrow networks (pix2pix with {NARROW['pix2pix']['filters']} filters and "
-        f"{NARROW['pix2pix']['blocks']} blocks, the input added to its output as in no source), {options.steps} steps of crops of 128 px for every row"
+        f"{NARROW['pix2pix']['blocks']} blocks, the input added to its output, which the source's is not), "
+        f"{options.steps} steps of crops of 128 px for every row"
         if options.quick
         else "Full budget: the sources' networks and steps"
     )
@@ -385,8 +386,8 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
         "95 % bootstrap intervals over images. Made by `benchmarks/reproduce.py`, which goes on where it was stopped; rows "
         "that say so have not been run or cannot be run here. The sources trained 25 to 70 times longer on real stacks, so "
         "orders may differ from theirs, and overlapping intervals decide nothing. In so few steps networks that make the whole "
-        "image, not a correction of it, do not learn to give the grey levels back, and are worse than the image as it came: PAN, and pix2pix "
-        "as in the source. Therefore the input is added to the output of pix2pix here.",
+        "image, not a correction of it, do not learn to give the grey levels back, and are worse than the image as it came: "
+        "PAN, and pix2pix as in the source. Therefore the input is added to the output of pix2pix here.",
     ]
     for section in SECTIONS:
         lines += ["", f"## {section.title}", "", f"{section.source}: {section.found}.", "", *table(section, results)]
