@@ -8,22 +8,22 @@ pixels, of all candidates in turn in one run.
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from variants import RESULTS, known, measured_once, slug
 
 from napari_cellrestore.engine import padded, torch_run
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.held_out import model_method, score_held_out, summary
+from napari_cellrestore.model import Model
 from napari_cellrestore.networks import create_network, stride_of
 from napari_cellrestore.pairs import training_images
 from napari_cellrestore.recipe import RECIPES, FeatureSettings, ImageSource, Recipe
-from napari_cellrestore.train import saved_step, train
-from napari_cellrestore.trained_model import make_model
 
 #: The source's fast network, and what its optimiser does best with.
 _PIX2PIX: dict[str, Any] = {
@@ -53,7 +53,12 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 def folder_of(name: str, options: argparse.Namespace) -> Path:
     """Return the folder of a candidate."""
-    return Path(options.runs) / f"{options.steps}" / name.replace(", ", "-").replace(" ", "-")
+    return Path(options.runs) / f"{options.steps}" / slug(name)
+
+
+def result_of(name: str, options: argparse.Namespace) -> Path:
+    """Return where the numbers of a candidate are kept."""
+    return RESULTS / "architectures" / f"{options.steps}" / f"{slug(name)}.json"
 
 
 def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
@@ -64,27 +69,22 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
 
 def run(name: str, options: argparse.Namespace) -> None:
     """Train a candidate and measure it on the held-out images, unless that was done."""
-    folder = folder_of(name, options)
-    result, recipe = folder / "result.json", recipe_of(name, options)
-    if result.exists():
-        return
-    images = training_images(recipe)
-    for progress in train(recipe, images.pairs, folder, resume=True):
-        if progress.step % 500 == 0:
-            print(f"{name}: {progress.step} of {progress.steps}, {progress.seconds_left / 60:.0f} minutes", flush=True)
-    target = folder / "model"
-    model = make_model(folder, target, images, recipe)
-    measured = {}
-    for source, split in images.splits.items():
-        table = score_held_out(split.test, {"model": model_method(model)}, recipe.pairs)
-        ratios = {
-            metric: [
-                float(v) for v in (table.scores["model"][metric] / table.scores["input"][metric].mean()).mean(axis=1)
-            ]
-            for metric in ("mse", "fpw")
-        }
-        measured[source] = {**summary(table, "model", source), "of_images": ratios}
-    result.write_text(json.dumps({"step": saved_step(folder), "images": measured}), encoding="utf-8")
+    recipe = recipe_of(name, options)
+
+    def measured(model: Model) -> dict[str, Any]:
+        splits = training_images(recipe).splits
+        return {"images": {name: _scores(model, split.test, recipe, name) for name, split in splits.items()}}
+
+    measured_once(recipe, folder_of(name, options), result_of(name, options), measured, data="sharp images")
+
+
+def _scores(model: Model, test: Sequence[Path], recipe: Recipe, name: str) -> dict[str, Any]:
+    table = score_held_out(test, {"model": model_method(model)}, recipe.pairs)
+    ratios = {
+        metric: [float(v) for v in (table.scores["model"][metric] / table.scores["input"][metric].mean()).mean(axis=1)]
+        for metric in ("mse", "fpw")
+    }
+    return {**summary(table, "model", name), "of_images": ratios}
 
 
 def milliseconds(names: list[str], rounds: int = 25) -> dict[str, float]:
@@ -109,9 +109,9 @@ def show(options: argparse.Namespace) -> None:
     """Print what is there as a table."""
     results = {}
     for name in CANDIDATES:
-        path = folder_of(name, options) / "result.json"
-        if path.exists():
-            results[name] = json.loads(path.read_text(encoding="utf-8"))["images"]
+        found = known(result_of(name, options))
+        if "images" in found:
+            results[name] = found["images"]
     speed = milliseconds(list(results))
     print(
         f"| candidate, {options.steps} steps | images | MSE of input's | FPW of input's | success MSE, FPW | harm | ms |"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from variants import interval, markdown, measured_once
+from variants import RESULTS, interval, markdown, measured_once, slug
 
 from napari_cellrestore.artefacts import checkerboard_score
 from napari_cellrestore.held_out import LEVELS_UM, simulated_stack
@@ -76,9 +76,12 @@ def main() -> None:
     for name in ROWS:
         recipe = recipe_of(name, options)
         test = list(split_by_image(images_in(options.images), every=10).test)[:12]
-        folder = options.runs / name.replace(", ", "-").replace(" ", "-")
         found = measured_once(
-            recipe, folder, lambda model, recipe=recipe, test=test: measured(model, recipe, test), data="smears"
+            recipe,
+            options.runs / slug(name),
+            RESULTS / "checkerboard" / f"{options.steps}" / f"{slug(name)}.json",
+            lambda model, recipe=recipe, test=test: measured(model, recipe, test),
+            data="smears",
         )
         rows = np.array(found["rows"])
         body.setdefault("the sharp images", [*(interval(rows[:, index], 2) for index in range(len(STRIDES))), ""])

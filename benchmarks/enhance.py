@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from skimage.restoration import denoise_nl_means
-from variants import interval, markdown, measured_once
+from variants import RESULTS, interval, known, markdown, measured_once, slug
 
 from napari_cellrestore.filters import FILTERS
 from napari_cellrestore.metrics import METRICS, score
@@ -194,25 +194,24 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    known, test, fields = pairs_of(options)
+    to_fit, test, fields = pairs_of(options)
     rows: dict[str, dict[str, Any]] = {"input": scores_of(lambda image: image, test, fields)}
     for name in FILTERS_SHOWN:
-        settings = best_filter(name, known)
+        settings = best_filter(name, to_fit)
         said = ", ".join(f"{key} {value:g}" for key, value in settings.items())
         rows[f"{name} ({said})"] = scores_of(partial(filtered, name, settings), test, fields)
-    home = options.runs / ("quick" if options.quick else "full")
+    budget = f"quick-{options.steps}" if options.quick else "full"
     for name in RECIPES_SHOWN:
-        folder = home / name.replace(",", "").replace("`", "").replace(" ", "-")
-        there = (folder / "result.json").exists()
-        if there or (name in options.recipes and not options.page_only):
+        result = RESULTS / "enhance" / budget / f"{slug(name)}.json"
+        rows[name] = known(result)
+        if name in options.recipes and not options.page_only:
             rows[name] = measured_once(
                 recipe_of(name, options),
-                folder,
+                options.runs / budget / slug(name),
+                result,
                 lambda model: scores_of(by_model(model), test, fields),
                 data="widefield images of one exposure, and the mean of 400",
             )
-        else:
-            rows[name] = {}
     rows["mean of 400 (the reference)"] = reference_row(test, fields)
     PAGE.write_text(page(rows, options, len(set(fields))), encoding="utf-8")
 

@@ -9,7 +9,6 @@ docs/looks.md is made of what is there.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from variants import interval, markdown
+from variants import RESULTS, interval, keep, known, markdown, slug
 
 from napari_cellrestore.metrics import gradient_magnitude, ssim
 from napari_cellrestore.model import Model, load_model
@@ -43,7 +42,7 @@ Look = Callable[[Array], Array]
 
 def cycle_looks(folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
     """Return the two ways of a CycleGAN, trained as far as it is not; none where it is not there and not wished for."""
-    home = options.runs / ("quick" if options.quick else "full") / "CycleGAN"
+    home = options.runs / budget_of(options) / "CycleGAN"
     targets = {"generator": home / "there", "back": home / "there-back"}
     if not targets["back"].exists():
         if options.page_only:
@@ -60,6 +59,11 @@ def cycle_looks(folders: Sequence[Path], options: argparse.Namespace) -> dict[st
             if not target.exists():
                 make_model(home, target, images, recipe, data="smears of two laboratories", which=which)
     return {which: _by_model(load_model(target)) for which, target in targets.items()}
+
+
+def budget_of(options: argparse.Namespace) -> str:
+    """Return the name of the budget."""
+    return f"quick-{options.steps}" if options.quick else "full"
 
 
 def _by_model(model: Model) -> Look:
@@ -189,8 +193,8 @@ def main() -> None:
     for index, which in ((0, "generator"), (1, "back")):
         here, there = splits[index], splits[1 - index]
         title = f"{options.folders[index].name} to {options.folders[1 - index].name}"
-        result = options.runs / f"{title.replace(' ', '-')}.json"
-        known = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+        result = RESULTS / "looks" / budget_of(options) / f"{slug(title)}.json"
+        found = known(result)
         test = [read_smear(path) for path in here.test]
         target = [lab_colours([read_smear(path)], pixel_um=PIXEL_UM) for path in there.test]
         looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
@@ -199,14 +203,12 @@ def main() -> None:
         if ways:
             looks["CycleGAN"] = partial(ways.__getitem__, which)
         for name, look in looks.items():
-            if name not in known:
+            if name not in found:
                 try:
-                    known[name] = measured(look(), test, target)
+                    found[name] = measured(look(), test, target)
                 except (ValueError, ImportError) as error:
                     print(f"{title}, {name}: {error}", flush=True)
-        options.runs.mkdir(parents=True, exist_ok=True)
-        result.write_text(json.dumps(known), encoding="utf-8")
-        tables[title] = known
+        tables[title] = keep(result, found)
     PAGE.write_text(page(tables, options), encoding="utf-8")
 
 

@@ -8,7 +8,6 @@ narrow networks and few steps (about ten minutes each on two cores), ``--full`` 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from variants import RESULTS, keep, known, slug, why
 
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.held_out import LEVELS_UM, simulated_stack
@@ -219,16 +219,20 @@ def _flat(changes: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def known(folder: Path) -> dict[str, Any]:
-    """Return what was measured of a variant, or why it cannot be run; nothing where neither is known."""
-    result = folder / "result.json"
-    return dict(json.loads(result.read_text(encoding="utf-8"))) if result.exists() else {}
+def result_of(key: str, options: argparse.Namespace) -> Path:
+    """Return where the numbers of a variant are kept."""
+    return RESULTS / "reproduce" / budget_of(options) / f"{slug(key)}.json"
+
+
+def budget_of(options: argparse.Namespace) -> str:
+    """Return the name of the budget."""
+    return f"quick-{options.steps}" if options.quick else "full"
 
 
 def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> None:
     """Train a variant and measure it, unless that was done."""
-    folder = options.runs / key_of(name, changes)
-    if "rows" in (before := known(folder)) or "over_defocus" in before:
+    folder, result = options.runs / key_of(name, changes), result_of(key_of(name, changes), options)
+    if "rows" in (before := known(result)) or "over_defocus" in before:
         return
     recipe = variant(name, changes, options)
     try:
@@ -242,9 +246,7 @@ def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> None
                 )
         minutes = (time.monotonic() - started) / 60
     except ValueError as error:
-        measured: dict[str, Any] = {"missing": str(error)}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").write_text(json.dumps(measured), encoding="utf-8")
+        keep(result, why(error))
         return
     network, _ = trained_network(folder, recipe)
     test = next(iter(images.splits.values())).test[:TEST_IMAGES]
@@ -254,7 +256,7 @@ def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> None
     measured |= {"minutes": round(minutes, 1), "parameters": _count(network), "channels": network.in_channels}
     if recipe.discriminator and recipe.discriminator.adversarial == "bce" and "pan" not in name:
         measured["critic"] = critic_outputs(folder, recipe, test)
-    (folder / "result.json").write_text(json.dumps(measured), encoding="utf-8")
+    keep(result, measured)
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------
@@ -284,25 +286,23 @@ def over_levels(network: torch.nn.Module, recipe: Recipe, paths: tuple[Path, ...
 
 def scored(truth: np.ndarray, image: np.ndarray) -> list[float]:
     """Return MSE, SSIM, PSNR, FR and FPW."""
-    known: Any = {"data_range": 255}
+    levels: Any = {"data_range": 255}
     return [
-        mse(truth, image, **known),
-        ssim(truth, image, **known),
-        psnr(truth, image, **known),
-        focus_ratio(truth, image, **known),
-        fpw(truth, image, **known),
+        mse(truth, image, **levels),
+        ssim(truth, image, **levels),
+        psnr(truth, image, **levels),
+        focus_ratio(truth, image, **levels),
+        fpw(truth, image, **levels),
     ]
 
 
 def input_rows(options: argparse.Namespace) -> dict[str, Any]:
     """Return the same of the planes as they are, kept once it was measured."""
-    folder = options.runs / "input"
-    if not (before := known(folder)):
+    result = result_of("input", options)
+    if not (before := known(result)):
         recipe = variant("pix2pix", {}, options)
         test = next(iter(training_images(recipe).splits.values())).test[:TEST_IMAGES]
-        before = over_levels(torch.nn.Identity(), recipe, test)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").write_text(json.dumps(before), encoding="utf-8")
+        before = keep(result, over_levels(torch.nn.Identity(), recipe, test))
     return before
 
 
@@ -374,24 +374,32 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
     budget = (
         f"Quick budget: narrow networks (pix2pix with {NARROW['pix2pix']['filters']} filters and "
         f"{NARROW['pix2pix']['blocks']} blocks, the input added to its output, which the source's is not), "
-        f"{options.steps} steps of crops of 128 px for every row"
+        f"{options.steps} steps of crops of 128 px for every row, each on one CPU core"
         if options.quick
         else "Full budget: the sources' networks and steps"
     )
     lines = [
         "# The sources' comparisons, rerun",
         "",
-        f"{budget}, on two CPU cores. Sharp blood smears ({options.images.name}), defocus simulated; means over "
+        f"{budget}. Sharp blood smears ({options.images.name}), defocus simulated; means over "
         f"{len(LEVELS_UM)} focus levels from {LEVELS_UM[0]} to {LEVELS_UM[-1]} um and {TEST_IMAGES} held-out images, with "
         "95 % bootstrap intervals over images. Made by `benchmarks/reproduce.py`, which goes on where it was stopped; rows "
         "that say so have not been run or cannot be run here. The sources trained 25 to 70 times longer on real stacks, so "
-        "orders may differ from theirs, and overlapping intervals decide nothing. In so few steps networks that make the whole "
-        "image, not a correction of it, do not learn to give the grey levels back, and are worse than the image as it came: "
-        "PAN, and pix2pix as in the source. Therefore the input is added to the output of pix2pix here.",
+        "orders may differ from theirs, and overlapping intervals decide nothing. In so few steps "
+        f"{_count_worse(results)} are still further from the truth than the image as it came (by MSE), so that they tell variants "
+        "apart and restore nothing. pix2pix as in the source, which makes the whole image and not a correction of it, is far "
+        "behind: therefore the input is added to its output here.",
     ]
     for section in SECTIONS:
         lines += ["", f"## {section.title}", "", f"{section.source}: {section.found}.", "", *table(section, results)]
     return "\n".join(lines) + "\n"
+
+
+def _count_worse(results: dict[str, dict[str, Any]]) -> str:
+    """Return how many of the rows that were run have a larger MSE than the image as it came."""
+    mse_of = {key: np.array(found["rows"])[:, 0].mean() for key, found in results.items() if "rows" in found}
+    came = mse_of.pop("input")
+    return f"{sum(one > came for one in mse_of.values())} of {len(mse_of)} rows that were run"
 
 
 def table(section: Section, results: dict[str, dict[str, Any]]) -> list[str]:
@@ -407,8 +415,7 @@ def table(section: Section, results: dict[str, dict[str, Any]]) -> list[str]:
             cells += [interval(np.array(result["rows"])[:, index]) for index in range(len(METRICS))]
             cells += [f"{result['ms']:g}", f"{result['parameters']:,}"] if "ms" in result else ["", ""]
         else:
-            why = result.get("missing", "not run yet").partition(";")[0]  # what follows names folders of this machine
-            cells += [why, *[""] * (len(head) - 2)]
+            cells += [result.get("missing", "not run yet"), *[""] * (len(head) - 2)]
         lines.append("| " + " | ".join(cells) + " |")
     done = {label: np.array(result["rows"])[:, 0] for label, result in found.items() if "rows" in result}
     if len(done) > 1:
@@ -455,7 +462,7 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the sources, for a GPU")
-    parser.add_argument("--steps", type=int, default=3000, help="of every variant of --quick")
+    parser.add_argument("--steps", type=int, default=2000, help="of every variant of --quick")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
     parser.add_argument(
@@ -463,7 +470,7 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, help="processor cores to use")
     options = parser.parse_args()
-    options.runs = options.runs / ("quick" if options.quick else "full")
+    options.runs = options.runs / budget_of(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     rows = {key_of(*row): row for section in SECTIONS for row in section.rows.values()}
@@ -472,7 +479,7 @@ def main() -> None:
     for name, changes in [] if options.page_only else list(rows.values())[first::step]:
         if time.monotonic() - started < 60 * options.minutes:
             run(name, changes, options)
-    results = {key: found for key in rows if (found := known(options.runs / key))}
+    results = {key: found for key in rows if (found := known(result_of(key, options)))}
     add_milliseconds(results, {key: variant(*row, options) for key, row in rows.items()})
     results["input"] = input_rows(options)
     PAGE.write_text(page(results, options), encoding="utf-8")

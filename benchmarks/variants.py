@@ -1,8 +1,12 @@
-"""What benchmarks that train several variants share: a variant is trained once, in a folder of its own, and gone on from."""
+"""What benchmarks that train several variants share: a variant is trained once, in a folder of its own, and gone on from.
+
+What was measured of it is kept in ``benchmarks/results``, beside the benchmark: another machine goes on from there.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,30 +21,50 @@ from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import train
 from napari_cellrestore.trained_model import make_model
 
+RESULTS = Path(__file__).parent / "results"
+
+
+def slug(name: str) -> str:
+    """Return the name of a row as that of a file."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-")
+
+
+def known(result: Path) -> dict[str, Any]:
+    """Return what was measured of a variant, or under ``missing`` why it cannot be run; nothing where neither is known."""
+    return dict(json.loads(result.read_text(encoding="utf-8"))) if result.exists() else {}
+
+
+def keep(result: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Write what was measured of a variant, and return it."""
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return found
+
+
+def why(error: ValueError) -> dict[str, Any]:
+    """Return why a variant cannot be run; what follows the reason names folders of this machine."""
+    return {"missing": str(error).partition(";")[0]}
+
 
 def measured_once(
-    recipe: Recipe, folder: Path, measure: Callable[[Model], dict[str, Any]], *, data: str
+    recipe: Recipe, folder: Path, result: Path, measure: Callable[[Model], dict[str, Any]], *, data: str
 ) -> dict[str, Any]:
-    """Train a recipe in a folder, measure its model, and return what was measured; nothing that is there is done again.
+    """Train a recipe in a folder, measure its model, and return what was measured; nothing that is known is done again.
 
-    What a recipe lacks (weights that are not here) is returned under ``missing``.
+    What a recipe lacks (weights that are not here) is returned under ``missing``, and tried again the next time.
     """
-    result = folder / "result.json"
-    if result.exists():
-        return dict(json.loads(result.read_text(encoding="utf-8")))
+    found = known(result)
+    if found and "missing" not in found:
+        return found
     started = time.monotonic()
     try:
         model = trained_once(recipe, folder, data=data)
         found = measure(model)
-        found |= {
-            "minutes": round((time.monotonic() - started) / 60, 1),
-            "parameters": sum(p.numel() for p in model.network.parameters()),
-        }
     except ValueError as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = {"missing": str(error)}
-    result.write_text(json.dumps(found), encoding="utf-8")
-    return found
+        return keep(result, why(error))
+    minutes = round((time.monotonic() - started) / 60, 1)
+    parameters = sum(p.numel() for p in model.network.parameters())
+    return keep(result, {**found, "minutes": minutes, "parameters": parameters})
 
 
 def trained_once(recipe: Recipe, folder: Path, *, data: str) -> Model:

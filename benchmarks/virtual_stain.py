@@ -10,32 +10,30 @@ takes the source's network, for a GPU. Features of VGG-19, which cannot be broug
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 import numpy as np
 import torch
+from variants import RESULTS, interval, known, measured_once, slug, trained_once
 
-from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.leds import SUBSETS, arm_leds
 from napari_cellrestore.metrics import mae, ssim
 from napari_cellrestore.model import Model
 from napari_cellrestore.nuclei import NucleiCounts, compare_nuclei
-from napari_cellrestore.pairs import training_images
 from napari_cellrestore.recipe import RECIPES, FeatureSettings, ImageSource, Recipe
 from napari_cellrestore.restore import restore
 from napari_cellrestore.simulate import WULFF_2022, DetectorNoise, blood_phantom, metered, simulated_rescan
 from napari_cellrestore.stack import ImageStack
-from napari_cellrestore.train import train
-from napari_cellrestore.trained_model import make_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "virtual-stain.md"
 PIXEL_UM = 0.25
 SIDE_PX = 160
+DATA = "simulated blood cells"
 #: Fields of cells to learn from (one in twelve validates, one is not used) and to test on.
 FIELDS, TEST_FIELDS = 144, 80
 WHITE_PER_MM2 = 1500.0
@@ -136,27 +134,26 @@ def network_of(name: str, recipe: Recipe) -> dict[str, Any]:
 
 def folder_of(name: str, options: argparse.Namespace) -> Path:
     """Return the folder of a variant."""
-    return Path(options.runs) / ("quick" if options.quick else "full") / name.replace(", ", "-").replace(" ", "-")
+    return Path(options.runs) / (f"quick-{options.steps}" if options.quick else "full") / slug(name)
+
+
+def result_of(name: str, options: argparse.Namespace) -> Path:
+    """Return where the numbers of a variant are kept."""
+    return RESULTS / "virtual-stain" / (f"quick-{options.steps}" if options.quick else "full") / f"{slug(name)}.json"
 
 
 def run(name: str, options: argparse.Namespace) -> None:
     """Train a variant and measure it on the test fields, unless that was done."""
-    folder = folder_of(name, options)
-    result = folder / "result.json"
-    if result.exists():
-        return
     recipe = recipe_of(name, options)
-    images = training_images(recipe)
-    started = time.monotonic()
-    for progress in train(recipe, images.pairs, folder, resume=True):
-        if progress.step % 100 == 0:
-            print(f"{name}: {progress.step} of {progress.steps}, {progress.seconds_left / 60:.0f} minutes", flush=True)
-    minutes = (time.monotonic() - started) / 60
-    model = make_model(folder, folder / "model", images, recipe, data="simulated blood cells")
-    measured = measure(model, options.runs / "test")
-    measured |= {"minutes": minutes, "parameters": sum(p.numel() for p in model.network.parameters())}
-    measured["planes"] = model.card.in_planes
-    result.write_text(json.dumps(measured), encoding="utf-8")
+    if options.quick and recipe.start:
+        trained_once(recipe_of("maePFNET", options), folder_of("maePFNET", options), data=DATA)
+    measured_once(
+        recipe,
+        folder_of(name, options),
+        result_of(name, options),
+        partial(measure, folder=options.runs / "test"),
+        data=DATA,
+    )
 
 
 def measure(model: Model, folder: Path) -> dict[str, Any]:
@@ -167,7 +164,7 @@ def measure(model: Model, folder: Path) -> dict[str, Any]:
         image = np.asarray(restore(open_stack(folder / "simulated_blood" / path.name), model))
         rows.append([ssim(target, image, data_range=255), mae(target, image, data_range=255) / 127.5])
         counts += compare_nuclei(target, image, PIXEL_UM).counts
-    return {"rows": rows, "nuclei": counts.as_dict()}
+    return {"rows": rows, "nuclei": counts.as_dict(), "planes": model.card.in_planes}
 
 
 # --- the page ------------------------------------------------------------------------------------------------------------
@@ -214,23 +211,16 @@ def table(names: dict[str, Any], options: argparse.Namespace) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in names:
-        path = folder_of(name, options) / "result.json"
-        if not path.exists():
+        found = known(result_of(name, options))
+        if "rows" not in found:
             lines.append(f"| {name} | not run yet | | | | | | |")
             continue
-        found = json.loads(path.read_text(encoding="utf-8"))
         values = np.array(found["rows"])
         rates = NucleiCounts(**found["nuclei"]).rates()
         cells = [name, str(found["planes"]), interval(values[:, 0], 4), interval(values[:, 1], 4)]
         cells += [str(rates[what]) for what in ("missing", "added", "other lobes")]
         lines.append("| " + " | ".join([*cells, f"{found['parameters']:,}"]) + " |")
     return lines
-
-
-def interval(values: np.ndarray, digits: int) -> str:
-    """Return a mean with its interval."""
-    mean, low, high = mean_interval(values)
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def main() -> None:
@@ -240,7 +230,7 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
-    parser.add_argument("--steps", type=int, default=1000, help="of every variant of --quick")
+    parser.add_argument("--steps", type=int, default=3000, help="of every variant of --quick")
     parser.add_argument("--variants", nargs="*", choices=[*INPUTS, *MODELS], default=[*INPUTS, *MODELS])
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--threads", type=int, help="processor cores to use")

@@ -12,7 +12,7 @@ from torch import nn
 from napari_cellrestore import defocus_prediction as prediction_module
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.defocus_prediction import NO_PREDICTION, predict_defocus_um, predicted_defocus_um
-from napari_cellrestore.domain import judge_domain
+from napari_cellrestore.domain import judge_domain, with_defocus
 from napari_cellrestore.model import Model
 from napari_cellrestore.stack import ImageStack
 
@@ -141,6 +141,12 @@ def test_the_table_is_for_reading(rng):
     assert noise[3].startswith("outside (1")
     assert rows[-1] == ("defocus", "–", "up to 1.4 µm", "unknown: it was not predicted")
     assert len({len(row) for row in rows}) == 1
+
+
+def test_the_defocus_can_follow(rng):
+    image = smear(rng)
+    first = judge_domain(image, CARD, predicted_defocus_um="being predicted")
+    assert with_defocus(first, CARD, (2.0, 0.3)) == judge_domain(image, CARD, predicted_defocus_um=(2.0, 0.3)) != first
 
 
 def test_the_input_is_not_changed(rng):

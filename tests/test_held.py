@@ -112,7 +112,8 @@ def test_tiles_wait_until_there_is_room_but_never_for_nothing():
 
 
 def test_tiles_at_once_follow_from_the_memory(monkeypatch):
+    monkeypatch.setattr("napari_cellrestore.engine.held.CPU_COUNT", 16)
     monkeypatch.setattr("napari_cellrestore.engine.held.memory_bytes", lambda device: 1000)
-    assert [at_once(size, "cpu") for size in (1, 100, 200, 300, 900)] == [500, 5, 2, 1, 1]
+    assert [at_once(size, "cpu") for size in (1, 100, 200, 300, 900)] == [16, 5, 2, 1, 1]
     monkeypatch.setattr("napari_cellrestore.engine.held.memory_bytes", lambda device: None)  # as on Windows
-    assert at_once(10**12, "cpu") == float("inf")
+    assert at_once(10**12, "cpu") == 16

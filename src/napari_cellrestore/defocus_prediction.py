@@ -28,10 +28,10 @@ def predict_defocus_um(
 ) -> tuple[float, float]:
     """Return how far a single image is from focus, and how unsure that is, in micrometres.
 
-    The network gives a score for each focus level of ``model.card.levels_um``. Of each crop of 128 px that holds structure, in
-    a large image of those in parts spread over it,
+    The network gives a score for each focus level of ``model.card.levels_um``. Of each crop of 128 px that holds structure
     the distance is the mean of the levels, weighed by the softmax of the scores; the result is the median over crops and
-    1.4826 times their median absolute deviation, or of one crop the standard deviation of its levels.
+    1.4826 times their median absolute deviation, or of one crop the standard deviation of its levels. A large image is looked
+    at in parts spread over it.
 
     Parameters
     ----------

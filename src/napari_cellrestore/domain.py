@@ -134,6 +134,11 @@ def judge_domain(
     return judge_pixels(stack, card, thinned(pixels, stack), (low, high), guessed, predicted_defocus_um)
 
 
+def with_defocus(domain: Domain, card: ModelCard, defocus_um: Predicted) -> Domain:
+    """Return a verdict of :func:`judge_domain` with the distance from focus, which takes longer to predict than the rest."""
+    return replace(domain, traits=(*domain.traits[:-1], _defocus(card, defocus_um)))
+
+
 def judge_pixels(
     stack: ImageStack,
     card: ModelCard,

@@ -6,10 +6,12 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from math import ceil
 from threading import Condition
 from typing import Any
 
 import torch
+from dask.system import CPU_COUNT
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -38,24 +40,25 @@ def held_bytes(network: nn.Module, in_channels: int, stride: int) -> int:
     """
     if network not in _known:
         try:
-            most, side = _most_alive(_without_numbers(network), in_channels, round_up(_SIDE_PX, stride), "meta")
+            alive = _alive_bytes(_without_numbers(network), in_channels, round_up(_SIDE_PX, stride), "meta")
         except Exception:  # it needs numbers: a constant that is no buffer, or a branch
-            most, side = _most_alive(network, in_channels, round_up(_SMALL_PX, stride), "cpu")
-        _known[network] = -(-COPIES * most // side**2)
+            alive = _alive_bytes(network, in_channels, round_up(_SMALL_PX, stride), "cpu")
+        _known[network] = ceil(COPIES * alive)
     return _known[network]
 
 
 def _without_numbers(network: nn.Module) -> nn.Module:
     """Return a copy that knows the shapes of its weights alone; the network itself may be at work in another thread."""
-    shapes = {id(one): one.to("meta") for one in (*network.parameters(), *network.buffers())}
-    return deepcopy(network, {**shapes})
+    shapes: dict[int, Any] = {id(one): one.to("meta") for one in (*network.parameters(), *network.buffers())}
+    return deepcopy(network, shapes)
 
 
 @torch.inference_mode()
-def _most_alive(network: nn.Module, in_channels: int, side: int, device: str) -> tuple[int, int]:
+def _alive_bytes(network: nn.Module, in_channels: int, side: int, device: str) -> float:
+    """Return the most bytes for each pixel of an image that are alive at one time."""
     with _Alive() as alive:
         network(torch.zeros(1, in_channels, side, side, device=device))
-    return alive.most, side
+    return float(alive.most / side**2)
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]  # missing in torch
@@ -87,14 +90,18 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]  # missing in 
         self.most = max(self.most, self.now)
 
 
-def at_once(tile_bytes: int, device: str) -> float:
-    """Return how many tiles of so many bytes are computed at once, at least one; as many as are asked for if infinite.
+def at_once(tile_bytes: int, device: str) -> int:
+    """Return how many tiles of so many bytes a process computes at the same time: no more than processors, at least one.
 
     >>> at_once(10**15, "cpu")
     1
     """
+    return max(1, int(min(_share_bytes(device) / tile_bytes, CPU_COUNT)))
+
+
+def _share_bytes(device: str) -> float:
     there = memory_bytes(device)
-    return float("inf") if there is None else max(1, int(SHARE * there // tile_bytes))
+    return float("inf") if there is None else SHARE * there
 
 
 class Room:
@@ -129,5 +136,4 @@ _rooms: dict[str, Room] = {}
 
 def room_on(device: str) -> Room:
     """Return the memory of a device, which all networks of this process share."""
-    there = memory_bytes(device)
-    return _rooms.setdefault(device, Room(float("inf") if there is None else SHARE * there))
+    return _rooms.setdefault(device, Room(_share_bytes(device)))

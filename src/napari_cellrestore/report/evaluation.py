@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def write_files(
     """Write figures, tables and scores, the sheets as PDF and the page for the browser; return the path of the page."""
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for name, block in figures.items():
-        replace_file(folder / _picture(name), lambda path, block=block: write_png(block, path, MADE_BY))  # type: ignore[misc]
+        replace_file(folder / _picture(name), partial(write_png, block, description=MADE_BY))
     for name, content in evaluation.tables().items():
         replace_text(folder / "tables" / f"{file_name(name)}.csv", content.csv())
     replace_text(folder / "tables" / "comparisons.csv", csv_text(comparison_rows(evaluation)))

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from math import lcm, prod
 
 import numpy as np
-from dask.system import CPU_COUNT
 from pydantic import BaseModel, ConfigDict
 
 from napari_cellrestore.card import ModelCard
@@ -229,7 +228,7 @@ def plan_restoration(
         passes=number,
         seed=seed if way == "dropout" else None,
         memory_bytes=a_tile,
-        at_once=int(min(at_once(a_tile, choice.device), CPU_COUNT)),
+        at_once=at_once(a_tile, choice.device),
         warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds, *choice.warnings])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from html import escape
 from threading import Event
 from typing import Any
@@ -13,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidge
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.defocus_prediction import predicted_defocus_um
-from napari_cellrestore.domain import AS_TRAINED, OUTSIDE, UNKNOWN, Domain, judge_domain
+from napari_cellrestore.domain import AS_TRAINED, OUTSIDE, UNKNOWN, Domain, judge_domain, with_defocus
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.restore import Plan
 from napari_cellrestore.stack import ImageStack
@@ -75,9 +74,9 @@ class DomainBox(QWidget):
 
 
 def _judged(_stop: Event, stack: ImageStack, card: ModelCard, plan: Plan) -> Iterator[Domain]:
-    judged = partial(judge_domain, stack, card, intensity=plan.intensity)
-    yield judged(predicted_defocus_um=ASKING)
-    yield judged(predicted_defocus_um=predicted_defocus_um(stack, intensity=plan.intensity))
+    domain = judge_domain(stack, card, predicted_defocus_um=ASKING, intensity=plan.intensity)
+    yield domain
+    yield with_defocus(domain, card, predicted_defocus_um(stack, intensity=plan.intensity))
 
 
 def headline(domain: Domain) -> str:
