@@ -69,9 +69,9 @@ class LedPairs(ImagePairs):
             first = part.start + int(rng.integers(max(part.stop - part.start - size, 0) + 1))
             spans.append((first - reach, first + size + reach))
         given, target = read_mirrored(field, [0], spans)
-        by_plane = given.reshape(*given.shape[:2], self.in_planes, -1)[:, :, planes]
-        given, target = turned([by_plane.reshape(given.shape), target], turn_deg, mirrored, size)
-        return Crop(given, target)
+        given, target = turned([given, target], turn_deg, mirrored, size)
+        by_plane = given.reshape(*given.shape[:2], self.in_planes, -1)
+        return Crop(by_plane.take(planes, axis=2).reshape(given.shape), target)
 
 
 def led_fields(matched: Mapping[Path, Path], room: Room, subset: str | None) -> tuple[dict[Path, Field], LedTable]:

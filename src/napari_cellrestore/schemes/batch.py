@@ -42,9 +42,9 @@ class Batch:
 def to_tensor(images: np.ndarray | list[np.ndarray], intensity_range: tuple[float, float] = (0.0, 255.0)) -> Tensor:
     """Turn grey levels, (N, Y, X, C), into the network's (N, C, Y, X), -1..1 over the range."""
     low, high = intensity_range
-    nchw = torch.from_numpy(np.ascontiguousarray(np.asarray(images, np.float32))).permute(0, 3, 1, 2)
     half = (high - low) / 2
-    return (nchw / half - (1 + low / half)).contiguous(memory_format=torch.channels_last)
+    nhwc = torch.from_numpy(np.array(images, np.float32))  # a copy, changed in place: LED stacks have hundreds of channels
+    return nhwc.div_(half).sub_(1 + low / half).permute(0, 3, 1, 2)
 
 
 def to_grey_levels(output: Tensor, intensity_range: tuple[float, float]) -> np.ndarray:
