@@ -58,12 +58,12 @@ FILTERS_SHOWN: dict[str, list[dict[str, Any]]] = {
 
 
 def filtered(name: str, settings: dict[str, Any], image: Array) -> Array:
-    """Return a grey image through a filter, in its grey levels."""
+    """Return an image, (Y, X) or (Y, X, C), through a filter, in its grey levels."""
     if name == "non-local means":
-        grey = image.astype(np.float32) / 255
-        noise = float(estimate_noise(grey))
-        made = denoise_nl_means(grey, patch_size=5, patch_distance=6, h=settings["strength"] * noise, sigma=noise)
-        return np.asarray(made * 255)
+        levels = image.astype(np.float32) / 255
+        noise = float(estimate_noise(levels if image.ndim == 2 else levels[..., 1]))
+        size: dict[str, Any] = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1 if image.ndim == 3 else None}
+        return np.asarray(denoise_nl_means(levels, h=settings["strength"] * noise, sigma=noise, **size) * 255)
     return np.asarray(FILTERS[name](image, **settings))
 
 

@@ -245,6 +245,12 @@ def test_a_run_of_another_recipe_is_refused(pairs, tmp_path):
         next(train(recipe(batch=3, seed=5), pairs, tmp_path, resume=True))
 
 
+def test_a_run_goes_on_by_a_recipe_whose_options_are_in_a_tuple(pairs, tmp_path):
+    named = recipe(network="nafnet", options={"width": 4, "blocks": (1, 1)}, steps=3)
+    list(train(named, pairs, tmp_path))
+    assert [event.step for event in train(named.model_copy(update={"steps": 4}), pairs, tmp_path, resume=True)] == [4]
+
+
 def test_samples_and_validation_are_written(pairs, tmp_path):
     list(train(recipe(), pairs, tmp_path, steps=6))
     assert [path.name for path in sorted((tmp_path / "samples").iterdir())] == ["0000003.png", "0000006.png"]

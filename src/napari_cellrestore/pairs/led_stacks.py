@@ -57,7 +57,7 @@ class LedPairs(ImagePairs):
         super().__init__(train, validation, test, intensity_range=intensity_range, notes=notes)
         self.leds, self.in_planes = leds, len(leds)
         found = turns(leds) if turn else [(0.0, False)]
-        self._turns = [(turn_deg, mirrored, permutation(leds, turn_deg, mirrored)) for turn_deg, mirrored in found]
+        self._turns = [(*turn, planes) for turn in found if (planes := permutation(leds, *turn)) is not None]
 
     def crop(self, rng: np.random.Generator, size: int) -> Crop:
         """Return a pair of ``size`` x ``size`` pixels, float32, in the grey levels of the images."""

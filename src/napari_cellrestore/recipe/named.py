@@ -21,9 +21,8 @@ def _like(base: Recipe, name: str, summary: str, **changes: Any) -> Recipe:
 
 # --- Olofsson & Wagnström 2019: sections 4, 6 and tables 4.1-4.3 -------------------------------------------------------
 
-_SMEAR_COLOURS = Augmentation(
-    contrast=0.35, brightness=0.15, balance=0.12, saturation=0.2, stain=0.15, rotation_deg=180
-)
+_COLOURS = Augmentation(contrast=0.35, brightness=0.15, balance=0.12, saturation=0.2, stain=0.15)
+_SMEAR_COLOURS = _COLOURS.model_copy(update={"rotation_deg": 180})
 _PIX2PIX = Recipe(
     name="pix2pix",
     summary="Generator and 70 x 70 patch discriminator of pix2pix (Olofsson & Wagnström 2019, 4.1)",
@@ -342,6 +341,19 @@ _BUNDLED = [
         average=0.995,
         gradient_limit=1.0,
         seed=633,
+    ),
+    _like(
+        _DEBLUR_FAST,
+        "enhance-smear",
+        "Takes the noise of a camera off images of stained blood smears",
+        task="enhance",
+        steps=4_000,
+        seed=2013,
+        augmentation=_COLOURS,
+        limits=(
+            "The noise that it learned was simulated, independent from pixel to pixel. Noise that a camera's program has smoothed, "
+            "stripes or the blocks of JPEG are something else to it, and it takes off faint texture with the noise.",
+        ),
     ),
     Recipe(
         name="virtual-stain-sim",

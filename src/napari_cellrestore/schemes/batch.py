@@ -43,7 +43,9 @@ def to_tensor(images: np.ndarray | list[np.ndarray], intensity_range: tuple[floa
     """Turn grey levels, (N, Y, X, C), into the network's (N, C, Y, X), -1..1 over the range."""
     low, high = intensity_range
     half = (high - low) / 2
-    nhwc = torch.from_numpy(np.array(images, np.float32))  # a copy, changed in place: LED stacks have hundreds of channels
+    nhwc = torch.from_numpy(
+        np.array(images, np.float32)
+    )  # a copy, changed in place: LED stacks have hundreds of channels
     return nhwc.div_(half).sub_(1 + low / half).permute(0, 3, 1, 2)
 
 

@@ -58,7 +58,7 @@ class Checkpoint:
         if self._path.exists():
             if not resume:
                 raise ValueError(f"{self._folder}: holds a training run; resume it or give another folder")
-            before, now = (r.model_dump(exclude={"steps", "images"}) for r in (Recipe.read(kept), recipe))
+            before, now = (r.model_dump(mode="json", exclude={"steps", "images"}) for r in (Recipe.read(kept), recipe))
             if changed := [key for key in now if now[key] != before[key]]:
                 raise ValueError(
                     f"{self._folder}: holds a run of another recipe ({', '.join(changed)} differ); resume with "
