@@ -22,7 +22,7 @@ from napari_cellrestore.filters import FILTERS
 from napari_cellrestore.metrics import METRICS, score
 from napari_cellrestore.model import Model
 from napari_cellrestore.pairs import match_folders, open_picture, split_by_image
-from napari_cellrestore.recipe import RECIPES, FeatureSettings, ImageSource, Recipe
+from napari_cellrestore.recipe import RECIPES, DiscriminatorSettings, FeatureSettings, ImageSource, Recipe
 from napari_cellrestore.restore import plan_restoration, restore
 from napari_cellrestore.trust import estimate_noise
 
@@ -40,8 +40,20 @@ RECIPES_SHOWN: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "CAE": ("CAE", {}, {}),
     "VAE": ("VAE", {}, {}),
     "perceptual auto-encoder, features of `distance`": ("perceptual-AE", {"features": _DISTANCE}, {}),
-    "pix2pix": ("enhance-pix2pix", {}, {"options": {"filters": 16, "blocks": 12}}),
-    "CycleGAN": ("CycleGAN", {}, {"options": {"filters": 16}}),
+    "pix2pix": (
+        "enhance-pix2pix",
+        {},
+        {"options": {"filters": 16, "blocks": 12}, "discriminator": DiscriminatorSettings(options={"filters": 16})},
+    ),
+    "CycleGAN": (
+        "CycleGAN",
+        {},
+        {
+            "options": {"filters": 8},
+            "batch": 2,
+            "discriminator": RECIPES["CycleGAN"].discriminator.model_copy(update={"options": {"filters": 16}}),
+        },
+    ),
     "NAFNet (ours)": (
         "enhance-unet",
         {"network": "nafnet-fast", "options": {}, "optimiser": "muon", "muon_rate": 0.005, "learning_rate": 1e-3},
@@ -78,7 +90,6 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
         return recipe
     return recipe.model_copy(
         update={
-            **quick,
             "steps": options.steps,
             "batch": min(recipe.batch, 4),
             "crop_px": 128,
@@ -86,6 +97,7 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
             "patience": None,
             "average": 0.99,
             "checkpoint_every": 100,
+            **quick,
         }
     )
 
@@ -145,7 +157,7 @@ def reference_row(test: list[tuple[Array, Array]], fields: list[str]) -> dict[st
 def page(rows: dict[str, dict[str, Any]], options: argparse.Namespace, count: int) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"Quick budget: {options.steps} steps of 4 crops of 128 px for every recipe, narrow networks for pix2pix and CycleGAN"
+        f"Quick budget: {options.steps} steps of 4 crops of 128 px for every recipe, narrow networks for pix2pix and CycleGAN (2 crops)"
         if options.quick
         else "Full budget: the recipes as they are"
     )

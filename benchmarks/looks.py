@@ -76,9 +76,11 @@ def _recipe(folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
     recipe = RECIPES["CycleGAN"].model_copy(update={"images": (source,)})
     if not options.quick:
         return recipe
+    assert recipe.discriminator
     return recipe.model_copy(
         update={
             "options": {**recipe.options, "filters": 8},
+            "discriminator": recipe.discriminator.model_copy(update={"options": {"filters": 16}}),
             "steps": options.steps,
             "batch": 2,
             "crop_px": 128,
@@ -144,7 +146,7 @@ def _together(parts: Sequence[LabColours]) -> LabColours:
 def page(tables: dict[str, dict[str, dict[str, Any]]], options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"the CycleGAN has 8 filters and {options.steps} steps of 2 crops of 128 px"
+        f"the CycleGAN has 8 filters, its critics 16, and {options.steps} steps of 2 crops of 128 px"
         if options.quick
         else "the CycleGAN is that of the source"
     )
@@ -179,7 +181,7 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
-    parser.add_argument("--steps", type=int, default=2500, help="of --quick")
+    parser.add_argument("--steps", type=int, default=4000, help="of --quick")
     parser.add_argument("--every", type=int, default=5, help="of so many images one is kept for the test")
     parser.add_argument("--threads", type=int, help="processor cores to use")
     parser.add_argument("--runs", type=Path, default=Path("runs/looks"))
