@@ -157,7 +157,8 @@ def reference_row(test: list[tuple[Array, Array]], fields: list[str]) -> dict[st
 def page(rows: dict[str, dict[str, Any]], options: argparse.Namespace, count: int) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"Quick budget: {options.steps} steps of 4 crops of 128 px for every recipe, narrow networks for pix2pix and CycleGAN (2 crops)"
+        f"Quick budget: {options.steps} steps of 4 crops of 128 px for every recipe (CycleGAN 2), narrow networks for pix2pix and "
+        "CycleGAN"
         if options.quick
         else "Full budget: the recipes as they are"
     )
