@@ -32,6 +32,8 @@ from napari_cellrestore.trained_model import make_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "looks.md"
 PIXEL_UM = 0.1
+#: Recipes without pairs, and what is trained by them; the second one is bundled.
+VARIANTS = {"CycleGAN": "CycleGAN", "NAFNet (`look-smear`)": "look-smear"}
 RESAMPLES = 200
 Array = np.ndarray
 Look = Callable[[Array], Array]
@@ -40,21 +42,19 @@ Look = Callable[[Array], Array]
 # --- looks ------------------------------------------------------------------------------------------------------------
 
 
-def cycle_looks(folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
+def cycle_looks(name: str, folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
     """Return the two ways of a CycleGAN, trained as far as it is not; none where it is not there and not wished for."""
-    home = options.runs / budget_of(options) / "CycleGAN"
+    home = options.runs / budget_of(options) / slug(name)
     targets = {"generator": home / "there", "back": home / "there-back"}
     if not targets["back"].exists():
-        if options.page_only:
+        if options.page_only or name not in options.variants:
             return {}
-        recipe = _recipe(folders, options)
+        recipe = _recipe(name, folders, options)
         images = training_images(recipe)
         for progress in train(recipe, images.pairs, home, resume=True):
             if progress.step % recipe.checkpoint_every == 0:
-                print(
-                    f"CycleGAN: {progress.step} of {progress.steps}, {progress.seconds_left / 60:.0f} minutes",
-                    flush=True,
-                )
+                left = progress.seconds_left / 60
+                print(f"{name}: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
         for which, target in targets.items():
             if not target.exists():
                 make_model(home, target, images, recipe, data="smears of two laboratories", which=which)
@@ -70,16 +70,16 @@ def _by_model(model: Model) -> Look:
     return lambda image: np.asarray(restore(image, model).compute())
 
 
-def _recipe(folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
+def _recipe(name: str, folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
     given, target = map(str, folders)
     source = ImageSource(kind="unpaired", input=given, target=target, every=options.every)
-    recipe = RECIPES["CycleGAN"].model_copy(update={"images": (source,)})
-    if not options.quick:
+    recipe = RECIPES[VARIANTS[name]].model_copy(update={"images": (source,)})
+    if not options.quick or name != "CycleGAN":
         return recipe
     assert recipe.discriminator
     return recipe.model_copy(
         update={
-            "options": {**recipe.options, "filters": 8},
+            "options": {"filters": 8},
             "discriminator": recipe.discriminator.model_copy(update={"options": {"filters": 16}}),
             "steps": options.steps,
             "batch": 2,
@@ -146,7 +146,7 @@ def _together(parts: Sequence[LabColours]) -> LabColours:
 def page(tables: dict[str, dict[str, dict[str, Any]]], options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"the CycleGAN has 8 filters, its critics 16, and {options.steps} steps of 2 crops of 128 px"
+        f"the CycleGAN has 8 filters, its critics 16, and both networks {options.steps} steps of 2 crops of 128 px"
         if options.quick
         else "the CycleGAN is that of the source"
     )
@@ -182,6 +182,7 @@ def main() -> None:
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
     parser.add_argument("--steps", type=int, default=4000, help="of --quick")
+    parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--every", type=int, default=5, help="of so many images one is kept for the test")
     parser.add_argument("--threads", type=int, help="processor cores to use")
     parser.add_argument("--runs", type=Path, default=Path("runs/looks"))
@@ -190,7 +191,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     splits = [split_by_image(images_in(folder), every=options.every) for folder in options.folders]
-    ways = cycle_looks(options.folders, options)
+    ways = {name: cycle_looks(name, options.folders, options) for name in VARIANTS}
     tables = {}
     for index, which in ((0, "generator"), (1, "back")):
         here, there = splits[index], splits[1 - index]
@@ -202,8 +203,9 @@ def main() -> None:
         looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
         for name, fit in NORMALISATIONS.items():
             looks[name] = partial(_fitted, fit, here.train, there.train)
-        if ways:
-            looks["CycleGAN"] = partial(ways.__getitem__, which)
+        for name, both in ways.items():
+            if both:
+                looks[name] = partial(both.__getitem__, which)
         for name, look in looks.items():
             if name not in found:
                 try:

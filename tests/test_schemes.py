@@ -137,6 +137,11 @@ def test_there_and_back_needs_alike_channels():
         create_scheme(tiny(losses={"cycle": 1}), 3, 1)
 
 
+def test_crops_that_become_one_pixel_need_a_batch():
+    with pytest.raises(ValueError, match=r"makes one pixel of such a crop .* give crops of 256 px or a batch of 2"):
+        create_scheme(RECIPES["CycleGAN"].model_copy(update={"crop_px": 128}), 3, 3)
+
+
 def test_unpaired_images_are_refused_where_pairs_are_needed():
     scheme = create_scheme(tiny(), 3, 3)
     with pytest.raises(ValueError, match="recipe 'tiny' learns from pairs, but images came that do not belong"):

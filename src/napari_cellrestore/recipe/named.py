@@ -356,6 +356,24 @@ _BUNDLED = [
         ),
     ),
     Recipe(
+        name="look-smear",
+        task="transfer",
+        summary="Gives stained blood smears the look of another laboratory's, without pairs: NAFNet there and back (CycleGAN)",
+        network="nafnet-fast",
+        losses={"adversarial": 1, "cycle": 10, "identity": 5},
+        discriminator=DiscriminatorSettings(
+            options={"filters": 16}, conditional=False, adversarial="least-squares", learning_rate=2e-4
+        ),
+        steps=4_000,
+        batch=2,
+        crop_px=128,
+        learning_rate=5e-4,
+        average=0.99,
+        gradient_limit=1.0,
+        seed=2018,
+        checkpoint_every=100,
+    ),
+    Recipe(
         name="virtual-stain-sim",
         task="stain",
         summary="Stains simulated blood cells seen under an LED array; a demonstration, it knows only simulated cells",

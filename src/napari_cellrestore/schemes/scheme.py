@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_cellrestore.losses import LOSSES, FeatureLoss
-from napari_cellrestore.networks import create_network
+from napari_cellrestore.networks import create_network, stride_of
 from napari_cellrestore.recipe import OTHER_LOSSES, Recipe
 from napari_cellrestore.schemes.batch import Batch
 
@@ -67,6 +67,13 @@ class Scheme(nn.Module):
 def new_generator(recipe: Recipe, in_channels: int, out_channels: int) -> nn.Module:
     """Create the recipe's network, with the weights that it starts from."""
     network = create_network(recipe.network, in_channels, out_channels, **recipe.options)
+    stride = stride_of(network)
+    normalises = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+    if normalises and recipe.batch == 1 and recipe.crop_px <= stride:
+        raise ValueError(
+            f"crop_px is {recipe.crop_px} and batch 1: {recipe.network} makes one pixel of such a crop and normalises it over the "
+            f"batch, which leaves nothing; give crops of {2 * stride} px or a batch of 2"
+        )
     if recipe.start is not None:
         start_from(network, recipe.start)
     return network
