@@ -47,12 +47,12 @@ def noisy(image: Array, gain: float, seed: int) -> Array:
 def make_pairs(folder: Path, runs: Path) -> None:
     """Write a noisy and a clean image of every smear of a folder."""
     for kind in ("noisy", "clean"):
-        (runs / f"{folder.name}_{kind}").mkdir(parents=True, exist_ok=True)
+        (runs / f"{kind}_{folder.name}").mkdir(parents=True, exist_ok=True)
     for seed, path in enumerate(images_in(folder)):
         image = read_smear(path)
         gain = 0.0 if seed % CLEAN == 1 else float(np.exp(np.random.default_rng([seed, 1]).uniform(*np.log(GAINS))))
         for kind, one in (("noisy", noisy(image, gain, seed)), ("clean", image)):
-            target = runs / f"{folder.name}_{kind}" / f"{path.stem}.tif"
+            target = runs / f"{kind}_{folder.name}" / f"{path.stem}.tif"
             write_tiff(target, ImageStack(one, "YXS", pixel_um=PIXEL_UM), overwrite=True)
 
 
