@@ -33,7 +33,7 @@ from napari_cellrestore.trained_model import make_model
 PAGE = Path(__file__).parent.parent / "docs" / "looks.md"
 PIXEL_UM = 0.1
 #: Recipes without pairs, and what is trained by them; the second one is bundled.
-VARIANTS = {"CycleGAN": "CycleGAN", "NAFNet (`look-smear`)": "look-smear"}
+VARIANTS = {"CycleGAN": "CycleGAN", "colours alone (`look-smear`)": "look-smear"}
 RESAMPLES = 200
 Array = np.ndarray
 Look = Callable[[Array], Array]
@@ -146,7 +146,7 @@ def _together(parts: Sequence[LabColours]) -> LabColours:
 def page(tables: dict[str, dict[str, dict[str, Any]]], options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"the CycleGAN has 8 filters, its critics 16, and both networks {options.steps} steps of 2 crops of 128 px"
+        f"the CycleGAN has 8 filters, its critics 16, and {options.steps} steps of 2 crops of 128 px"
         if options.quick
         else "the CycleGAN is that of the source"
     )
