@@ -32,8 +32,8 @@ from napari_cellrestore.trained_model import make_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "looks.md"
 PIXEL_UM = 0.1
-#: Recipes without pairs, and what is trained by them; the second one is bundled.
-VARIANTS = {"CycleGAN": "CycleGAN", "colours alone (`look-smear`)": "look-smear"}
+#: Rows by networks that learn without pairs, and their recipes.
+VARIANTS = {"CycleGAN": "CycleGAN"}
 RESAMPLES = 200
 Array = np.ndarray
 Look = Callable[[Array], Array]
@@ -74,7 +74,7 @@ def _recipe(name: str, folders: Sequence[Path], options: argparse.Namespace) -> 
     given, target = map(str, folders)
     source = ImageSource(kind="unpaired", input=given, target=target, every=options.every)
     recipe = RECIPES[VARIANTS[name]].model_copy(update={"images": (source,)})
-    if not options.quick or name != "CycleGAN":
+    if not options.quick:
         return recipe
     assert recipe.discriminator
     return recipe.model_copy(

@@ -355,26 +355,6 @@ _BUNDLED = [
             "stripes or the blocks of JPEG are something else to it, and it takes off faint texture with the noise.",
         ),
     ),
-    Recipe(
-        name="look-smear",
-        task="transfer",
-        summary="Gives stained blood smears the colours of another laboratory's, without pairs, pixel by pixel (CycleGAN)",
-        network="nafnet",
-        # It sees 5 x 5 pixels: it can change colours, and draw or erase nothing, whatever the critic would like to see.
-        options={"width": 16, "blocks": [2], "kernel": 1, "norm": "none"},
-        losses={"adversarial": 1, "cycle": 10, "identity": 5},
-        discriminator=DiscriminatorSettings(
-            options={"filters": 16}, conditional=False, adversarial="least-squares", learning_rate=2e-4
-        ),
-        steps=3_000,
-        batch=2,
-        crop_px=96,
-        learning_rate=5e-4,
-        average=0.99,
-        gradient_limit=1.0,
-        seed=2018,
-        checkpoint_every=100,
-    ),
     _like(
         _DEBLUR_FAST,
         "virtual-stain-sim",
