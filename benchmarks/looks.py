@@ -25,13 +25,12 @@ from napari_cellrestore.pairs import read_smear, split_by_image, training_images
 from napari_cellrestore.pairs.picture import images_in
 from napari_cellrestore.recipe import RECIPES, ImageSource, Recipe
 from napari_cellrestore.restore import restore
-from napari_cellrestore.stain import NORMALISATIONS, class_distances, lab_colours
+from napari_cellrestore.stain import NORMALISATIONS, class_distances, fit_system, fit_transfer, lab_colours
 from napari_cellrestore.stain.distance import LabColours
 from napari_cellrestore.train import train
 from napari_cellrestore.trained_model import make_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "looks.md"
-PIXEL_UM = 0.1
 #: Rows by networks that learn without pairs, and their recipes.
 VARIANTS = {"CycleGAN": "CycleGAN"}
 RESAMPLES = 200
@@ -95,13 +94,18 @@ def _fitted(fit: Callable[..., Any], source: Sequence[Path], target: Sequence[Pa
     return apply
 
 
+def _hedlund_morell(*sets: tuple[Sequence[Path], float]) -> Look:
+    source, target = (fit_system(paths, pixel_um=pixel_um) for paths, pixel_um in sets)
+    return fit_transfer(source, target).apply
+
+
 # --- measuring ----------------------------------------------------------------------------------------------------------
 
 
-def measured(look: Look, test: Sequence[Array], target: list[LabColours]) -> dict[str, Any]:
+def measured(look: Look, test: Sequence[Array], pixel_um: float, target: list[LabColours]) -> dict[str, Any]:
     """Return distance of colours with its interval, structure kept of each image, and what became of nuclei."""
     made = [look(image) for image in test]
-    ours = [lab_colours([image], pixel_um=PIXEL_UM) for image in made]
+    ours = [lab_colours([image], pixel_um=pixel_um) for image in made]
     rng = np.random.default_rng(0)
     drawn = [
         _distance(
@@ -112,7 +116,7 @@ def measured(look: Look, test: Sequence[Array], target: list[LabColours]) -> dic
     ]
     counts = NucleiCounts()
     for before, after in zip(test, made, strict=True):
-        counts += compare_nuclei(before, after, PIXEL_UM).counts
+        counts += compare_nuclei(before, after, pixel_um).counts
     return {
         "distance": [_distance(ours, target), *np.quantile(drawn, [0.025, 0.975]).tolist()],
         "structure": [structure_kept(before, after) for before, after in zip(test, made, strict=True)],
@@ -181,6 +185,7 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
+    parser.add_argument("--pixel-um", type=float, nargs=2, default=(0.1, 0.192), help="of both, for nuclei")
     parser.add_argument("--steps", type=int, default=4000, help="of --quick")
     parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--every", type=int, default=5, help="of so many images one is kept for the test")
@@ -199,17 +204,19 @@ def main() -> None:
         result = RESULTS / "looks" / budget_of(options) / f"{slug(title)}.json"
         found = known(result)
         test = [read_smear(path) for path in here.test]
-        target = [lab_colours([read_smear(path)], pixel_um=PIXEL_UM) for path in there.test]
+        here_um, there_um = (options.pixel_um[i] for i in (index, 1 - index))
+        target = [lab_colours([read_smear(path)], pixel_um=there_um) for path in there.test]
         looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
         for name, fit in NORMALISATIONS.items():
             looks[name] = partial(_fitted, fit, here.train, there.train)
+        looks["hedlund-morell"] = partial(_hedlund_morell, (here.train, here_um), (there.train, there_um))
         for name, both in ways.items():
             if both:
                 looks[name] = partial(both.__getitem__, which)
         for name, look in looks.items():
             if name not in found:
                 try:
-                    found[name] = measured(look(), test, target)
+                    found[name] = measured(look(), test, here_um, target)
                 except (ValueError, ImportError) as error:
                     print(f"{title}, {name}: {error}", flush=True)
         tables[title] = keep(result, found)

@@ -95,7 +95,8 @@ def test_damage_is_said(tiny, damage, message):
 
 def test_unknown_models_are_listed(models):
     with pytest.raises(
-        ValueError, match="no model 'sharper'; there are deblur-fast, distance, virtual-stain-sim, or give"
+        ValueError,
+        match="no model 'sharper'; there are deblur-fast, deblur, distance, enhance-smear, virtual-stain-sim, ",
     ):
         load_model("sharper")
 

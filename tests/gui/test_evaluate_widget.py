@@ -318,11 +318,13 @@ def test_only_models_of_the_task_can_be_checked(widget, home, tmp_path, monkeypa
         "small  (deblur)",
         "tiny  (deblur)",
         "deblur-fast  (deblur)",
+        "deblur  (deblur)",
         "dye  (stain)",
         "distance  (distance)",
+        "enhance-smear  (enhance)",
         "virtual-stain-sim  (stain)",
     ]
-    assert not models.item(3).flags() & Qt.ItemFlag.ItemIsUserCheckable
+    assert not models.item(4).flags() & Qt.ItemFlag.ItemIsUserCheckable
     assert models.item(1).toolTip() == "tiny does little"
     models.check(["tiny", "dye"])
     assert [card.name for card in models.checked] == ["tiny"]
@@ -330,7 +332,7 @@ def test_only_models_of_the_task_can_be_checked(widget, home, tmp_path, monkeypa
     monkeypatch.setenv("CELLRESTORE_MODELS", str(tmp_path))
     widget.hide()
     widget.show()  # models are listed anew
-    assert models.offered == ["tiny", "deblur-fast"]
+    assert models.offered == ["tiny", "deblur-fast", "deblur"]
     assert [card.name for card in models.checked] == ["tiny"]
 
 
@@ -576,7 +578,10 @@ def test_pairs_are_chosen_and_scored_in_a_process(widget, tmp_path, qtbot):
     widget.kind_choice.setCurrentText(PAIRS)
     assert widget.targets.isVisible()
     assert "two folders with images of the same names" in widget.hint.text()
-    assert set(widget.models.offered) == {"tiny", "small", "dye", "deblur-fast", "virtual-stain-sim"}
+    assert set(widget.models.offered) == {
+        *("tiny", "small", "dye"),
+        *("deblur-fast", "deblur", "enhance-smear", "virtual-stain-sim"),
+    }
     widget.stacks.show_folder(homes[0])
     widget.targets.show_folder(homes[0])
     widget.models.check(["dye"])

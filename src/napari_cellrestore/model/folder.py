@@ -25,6 +25,8 @@ from napari_cellrestore.networks import create_network
 from napari_cellrestore.plain import shortly
 
 BUNDLED = Path(__file__).parents[1] / "weights"
+#: The model that is offered first: what most images need, fast on any laptop.
+FIRST = "deblur-fast"
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 #: Folders with these are being written, or are deleted; they are no models, even where a crash left them behind.
 HIDDEN = "."
@@ -81,13 +83,17 @@ def models_folder() -> Path:
 
 
 def model_folders() -> dict[str, Path]:
-    """Return the folder of every model by name; a user's model comes before a bundled one of the same name."""
+    """Return the folder of every model by name; a user's models come before the bundled ones."""
     found: dict[str, Path] = {}
     for home in (models_folder(), BUNDLED):
-        for folder in sorted(home.iterdir()) if home.is_dir() else []:
+        for folder in sorted(home.iterdir(), key=_place) if home.is_dir() else []:
             if _is_model(folder):
                 found.setdefault(folder.name, folder)
     return found
+
+
+def _place(folder: Path) -> tuple[bool, str]:
+    return folder.name != FIRST, folder.name
 
 
 def _is_model(folder: Path) -> bool:
