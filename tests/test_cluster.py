@@ -29,7 +29,7 @@ STACKS = 24
 
 
 @pytest.fixture(scope="module")
-def local():
+def started():
     """Two workers of one thread each; when they are not needed any more, nothing of them is left."""
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
         made = LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
@@ -37,6 +37,13 @@ def local():
         yield made
         workers = [psutil.Process(worker.pid) for worker in made.workers.values()]
     assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+@pytest.fixture
+def local(started):
+    """Both workers: one that a test before killed has begun again."""
+    started.wait_for_workers(2, timeout=60)
+    return started
 
 
 @pytest.fixture
