@@ -19,7 +19,7 @@ from variants import RESULTS, interval, keep, known, markdown
 
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.metrics import mse, psnr, ssim
-from napari_cellrestore.model import load_model
+from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.pairs import read_smear, split_by_image
 from napari_cellrestore.pairs.picture import images_in
 from napari_cellrestore.restore import restore
@@ -56,12 +56,11 @@ def make_pairs(folder: Path, runs: Path) -> None:
             write_tiff(target, ImageStack(one, "YXS", pixel_um=PIXEL_UM), overwrite=True)
 
 
-def measured(folder: Path, every: int, model_name: str) -> dict[str, Any]:
+def measured(folder: Path, every: int, model: Model) -> dict[str, Any]:
     """Return the scores of held-out smears at every strength: of the input, of filters at their best, of the model."""
     split = split_by_image(images_in(folder), every=every)
     train = [read_smear(path) for path in split.train[:: len(split.train) // FITTED][:FITTED]]
     test = [read_smear(path) for path in split.test[:TEST]]
-    model = load_model(model_name)
 
     def by_model(image: Array) -> Array:
         return np.asarray(restore(image, model).compute())
@@ -72,7 +71,7 @@ def measured(folder: Path, every: int, model_name: str) -> dict[str, Any]:
         for name, settings in FILTERS_SHOWN.items():
             best = min(settings, key=lambda one, name=name: _error(partial(filtered, name, one), train, gain))
             ways[name] = partial(filtered, name, best)
-        ways[model_name] = by_model
+        ways[model.card.name] = by_model
         found["gains"][str(gain)] = {name: _scores(way, test, gain) for name, way in ways.items()}
         print(f"{folder.name}, gain {gain}", flush=True)
     found["clean"] = [mse(image, by_model(image), data_range=255) for image in test]
@@ -136,15 +135,17 @@ def main() -> None:
     parser.add_argument("--model", default="enhance-smear", help="name or folder of the model")
     parser.add_argument("--runs", type=Path, default=Path("runs/noisy-smears"))
     options = parser.parse_args()
+    model = load_model(options.model) if options.step == "measure" else None
     sets = {}
     for folder, every in options.images:
-        if options.step == "make":
+        if model is None:
             make_pairs(Path(folder), options.runs)
             continue
-        result = RESULTS / "noisy-smears" / f"{Path(folder).name}.json"
-        sets[Path(folder).name] = known(result) or keep(result, measured(Path(folder), int(every), options.model))
-    if options.step == "measure":
-        PAGE.write_text(page(sets, Path(options.model).name), encoding="utf-8")
+        # By its weights: numbers of a model are not those of the next one of its name.
+        result = RESULTS / "noisy-smears" / f"{Path(folder).name}-{model.card.weights_sha256[:12]}.json"
+        sets[Path(folder).name] = known(result) or keep(result, measured(Path(folder), int(every), model))
+    if model is not None:
+        PAGE.write_text(page(sets, model.card.name), encoding="utf-8")
 
 
 if __name__ == "__main__":
