@@ -31,8 +31,6 @@ from napari_cellrestore.train import train
 from napari_cellrestore.trained_model import make_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "looks.md"
-#: Rows by networks that learn without pairs, and their recipes.
-VARIANTS = {"CycleGAN": "CycleGAN"}
 RESAMPLES = 200
 Array = np.ndarray
 Look = Callable[[Array], Array]
@@ -41,19 +39,19 @@ Look = Callable[[Array], Array]
 # --- looks ------------------------------------------------------------------------------------------------------------
 
 
-def cycle_looks(name: str, folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
+def cycle_looks(folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
     """Return the two ways of a CycleGAN, trained as far as it is not; none where it is not there and not wished for."""
-    home = options.runs / budget_of(options) / slug(name)
+    home = options.runs / budget_of(options) / "CycleGAN"
     targets = {"generator": home / "there", "back": home / "there-back"}
     if not targets["back"].exists():
-        if options.page_only or name not in options.variants:
+        if options.page_only:
             return {}
-        recipe = _recipe(name, folders, options)
+        recipe = _recipe(folders, options)
         images = training_images(recipe)
         for progress in train(recipe, images.pairs, home, resume=True):
             if progress.step % recipe.checkpoint_every == 0:
                 left = progress.seconds_left / 60
-                print(f"{name}: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
+                print(f"CycleGAN: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
         for which, target in targets.items():
             if not target.exists():
                 make_model(home, target, images, recipe, data="smears of two laboratories", which=which)
@@ -69,10 +67,10 @@ def _by_model(model: Model) -> Look:
     return lambda image: np.asarray(restore(image, model).compute())
 
 
-def _recipe(name: str, folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
+def _recipe(folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
     given, target = map(str, folders)
     source = ImageSource(kind="unpaired", input=given, target=target, every=options.every)
-    recipe = RECIPES[VARIANTS[name]].model_copy(update={"images": (source,)})
+    recipe = RECIPES["CycleGAN"].model_copy(update={"images": (source,)})
     if not options.quick:
         return recipe
     assert recipe.discriminator
@@ -188,7 +186,6 @@ def main() -> None:
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
     parser.add_argument("--pixel-um", type=float, nargs=2, default=(0.1, 0.192), help="of both, for nuclei")
     parser.add_argument("--steps", type=int, default=4000, help="of --quick")
-    parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--every", type=int, default=5, help="of so many images one is kept for the test")
     parser.add_argument("--threads", type=int, help="processor cores to use")
     parser.add_argument("--runs", type=Path, default=Path("runs/looks"))
@@ -197,7 +194,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     splits = [split_by_image(images_in(folder), every=options.every) for folder in options.folders]
-    ways = {name: cycle_looks(name, options.folders, options) for name in VARIANTS}
+    ways = cycle_looks(options.folders, options)
     tables = {}
     for index, which in ((0, "generator"), (1, "back")):
         here, there = splits[index], splits[1 - index]
@@ -211,9 +208,8 @@ def main() -> None:
         for name, fit in NORMALISATIONS.items():
             looks[name] = partial(_fitted, fit, here.train, there.train)
         looks["hedlund-morell"] = partial(_hedlund_morell, (here.train, here_um), (there.train, there_um))
-        for name, both in ways.items():
-            if both:
-                looks[name] = partial(both.__getitem__, which)
+        if ways:
+            looks["CycleGAN"] = partial(ways.__getitem__, which)
         for name, look in looks.items():
             if name not in found:
                 try:
