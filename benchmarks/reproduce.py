@@ -193,6 +193,7 @@ def variant(name: str, changes: dict[str, Any], options: argparse.Namespace) -> 
                 "options": narrow,
                 "discriminator": critic,
                 "steps": options.steps,
+                "precision": options.precision,
                 "crop_px": 128,
                 "batch": min(recipe.batch, 4),
                 "checkpoint_every": 250,
@@ -226,7 +227,7 @@ def result_of(key: str, options: argparse.Namespace) -> Path:
 
 def budget_of(options: argparse.Namespace) -> str:
     """Return the name of the budget."""
-    return f"quick-{options.steps}" if options.quick else "full"
+    return f"quick-{options.steps}-{options.precision}" if options.quick else "full"
 
 
 def run(name: str, changes: dict[str, Any], options: argparse.Namespace) -> None:
@@ -374,7 +375,7 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
     budget = (
         f"Quick budget: narrow networks (pix2pix with {NARROW['pix2pix']['filters']} filters and "
         f"{NARROW['pix2pix']['blocks']} blocks, the input added to its output, which the source's is not), "
-        f"{options.steps} steps of crops of 128 px for every row, each on one CPU core"
+        f"{options.steps} steps of crops of 128 px in {options.precision} for every row, each on one CPU core"
         if options.quick
         else "Full budget: the sources' networks and steps"
     )
@@ -463,6 +464,9 @@ def main() -> None:
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the sources, for a GPU")
     parser.add_argument("--steps", type=int, default=2000, help="of every variant of --quick")
+    parser.add_argument(
+        "--precision", choices=("float32", "bf16"), default="bf16", help="of the training of --quick; measured in float32"
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
     parser.add_argument(

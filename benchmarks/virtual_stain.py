@@ -116,7 +116,7 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
     if not options.quick:
         return recipe
     start = str(folder_of("maePFNET", options) / "model") if recipe.start else None
-    changes = {"steps": options.steps, "start": start, **network_of(name, recipe), **QUICK}
+    changes = {"steps": options.steps, "precision": options.precision, "start": start, **network_of(name, recipe), **QUICK}
     return recipe.model_copy(update=changes | ({"steps": options.steps // 5} if name == RRDB else {}))
 
 
@@ -132,14 +132,19 @@ def network_of(name: str, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def budget_of(options: argparse.Namespace) -> str:
+    """Return the name of the budget."""
+    return f"quick-{options.steps}-{options.precision}" if options.quick else "full"
+
+
 def folder_of(name: str, options: argparse.Namespace) -> Path:
     """Return the folder of a variant."""
-    return Path(options.runs) / (f"quick-{options.steps}" if options.quick else "full") / slug(name)
+    return Path(options.runs) / budget_of(options) / slug(name)
 
 
 def result_of(name: str, options: argparse.Namespace) -> Path:
     """Return where the numbers of a variant are kept."""
-    return RESULTS / "virtual-stain" / (f"quick-{options.steps}" if options.quick else "full") / f"{slug(name)}.json"
+    return RESULTS / "virtual-stain" / budget_of(options) / f"{slug(name)}.json"
 
 
 def run(name: str, options: argparse.Namespace) -> None:
@@ -173,7 +178,7 @@ def measure(model: Model, folder: Path) -> dict[str, Any]:
 def page(options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"Quick budget: `nafnet-fast` instead of the source's RRDB, {options.steps} steps of 8 crops of 96 px with Muon; the row "
+        f"Quick budget: `nafnet-fast` instead of the source's RRDB, {options.steps} steps of 8 crops of 96 px in {options.precision} with Muon; the row "
         f"of RRDB (width 32, growth 16, two blocks) has {options.steps // 5} steps, which take twice as long, the U-Net 16 filters"
         if options.quick
         else "Full budget: the source's networks and steps"
@@ -232,6 +237,9 @@ def main() -> None:
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
     parser.add_argument("--steps", type=int, default=3000, help="of every variant of --quick")
     parser.add_argument("--variants", nargs="*", choices=[*INPUTS, *MODELS], default=[*INPUTS, *MODELS])
+    parser.add_argument(
+        "--precision", choices=("float32", "bf16"), default="bf16", help="of the training of --quick; measured in float32"
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--threads", type=int, help="processor cores to use")
     parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
