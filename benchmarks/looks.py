@@ -1,5 +1,8 @@
 """Give the smears of one microscope the look of another: networks without pairs beside normalisations of the stain.
 
+Images of the second are first brought to the pixel size of the first: a network that is to make one look like the other would
+otherwise learn to make cells larger or smaller.
+
 Judged on held-out images by three things that need no pairs: how far the colours are from those of the other microscope's
 held-out images, how much of the structure is kept (structural similarity of the gradients of input and result), and whether
 nuclei are. ``--quick`` takes narrow networks and few steps; a run that was stopped goes on, a finished one is not repeated, and
@@ -16,8 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from skimage.transform import rescale
 from variants import RESULTS, interval, keep, known, markdown, slug
 
+from napari_cellrestore.files import write_tiff
 from napari_cellrestore.metrics import gradient_magnitude, ssim
 from napari_cellrestore.model import Model, load_model
 from napari_cellrestore.nuclei import NucleiCounts, compare_nuclei
@@ -25,33 +30,67 @@ from napari_cellrestore.pairs import read_smear, split_by_image, training_images
 from napari_cellrestore.pairs.picture import images_in
 from napari_cellrestore.recipe import RECIPES, ImageSource, Recipe
 from napari_cellrestore.restore import restore
+from napari_cellrestore.simulate import quantise
+from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.stain import NORMALISATIONS, class_distances, fit_system, fit_transfer, lab_colours
 from napari_cellrestore.stain.distance import LabColours
 from napari_cellrestore.train import train
 from napari_cellrestore.trained_model import make_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "looks.md"
+#: Networks that learn without pairs: what --quick makes of the recipe CycleGAN for each row.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "CycleGAN": {"options": {"filters": 8}, "batch": 2},
+    "CycleGAN, nafnet-fast": {
+        "network": "nafnet-fast",
+        "options": {},
+        "batch": 4,
+        "learning_rate": 5e-4,
+        "schedule": "one-cycle",
+        "gradient_limit": 1.0,
+    },
+}
+#: Its critics: those of the second row see patches of 16 pixels, that is colours and texture and not which cells there are.
+CRITICS: dict[str, dict[str, Any]] = {
+    "CycleGAN": {"filters": 16},
+    "CycleGAN, nafnet-fast": {"filters": 32, "patch": 16},
+}
 RESAMPLES = 200
 Array = np.ndarray
 Look = Callable[[Array], Array]
 
 
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+def resampled(folder: Path, pixel_um: float, to_um: float, home: Path) -> Path:
+    """Return a folder of the images at another pixel size, made but for those that are there."""
+    made = home / f"{folder.name}-{to_um:g}um"
+    made.mkdir(parents=True, exist_ok=True)
+    for path in images_in(folder):
+        target = made / f"{path.stem}.tif"
+        if not target.exists():
+            image = rescale(read_smear(path), pixel_um / to_um, order=3, channel_axis=-1, preserve_range=True)
+            write_tiff(target, ImageStack(quantise(image, np.dtype(np.uint8)), "YXS", pixel_um=to_um))
+    return made
+
+
 # --- looks ------------------------------------------------------------------------------------------------------------
 
 
-def cycle_looks(folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
+def cycle_looks(name: str, folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
     """Return the two ways of a CycleGAN, trained as far as it is not; none where it is not there and not wished for."""
-    home = options.runs / budget_of(options) / "CycleGAN"
+    home = options.runs / budget_of(options) / slug(name)
     targets = {"generator": home / "there", "back": home / "there-back"}
     if not targets["back"].exists():
-        if options.page_only:
+        if name not in options.variants:
             return {}
-        recipe = _recipe(folders, options)
+        recipe = _recipe(name, folders, options)
         images = training_images(recipe)
         for progress in train(recipe, images.pairs, home, resume=True):
             if progress.step % recipe.checkpoint_every == 0:
                 left = progress.seconds_left / 60
-                print(f"CycleGAN: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
+                print(f"{name}: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
         for which, target in targets.items():
             if not target.exists():
                 make_model(home, target, images, recipe, data="smears of two laboratories", which=which)
@@ -60,14 +99,14 @@ def cycle_looks(folders: Sequence[Path], options: argparse.Namespace) -> dict[st
 
 def budget_of(options: argparse.Namespace) -> str:
     """Return the name of the budget."""
-    return f"quick-{options.steps}" if options.quick else "full"
+    return f"quick-{options.steps}-{options.precision}" if options.quick else "full"
 
 
 def _by_model(model: Model) -> Look:
     return lambda image: np.asarray(restore(image, model).compute())
 
 
-def _recipe(folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
+def _recipe(name: str, folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
     given, target = map(str, folders)
     source = ImageSource(kind="unpaired", input=given, target=target, every=options.every)
     recipe = RECIPES["CycleGAN"].model_copy(update={"images": (source,)})
@@ -76,10 +115,10 @@ def _recipe(folders: Sequence[Path], options: argparse.Namespace) -> Recipe:
     assert recipe.discriminator
     return recipe.model_copy(
         update={
-            "options": {"filters": 8},
-            "discriminator": recipe.discriminator.model_copy(update={"options": {"filters": 16}}),
+            **VARIANTS[name],
+            "discriminator": recipe.discriminator.model_copy(update={"options": CRITICS[name]}),
             "steps": options.steps,
-            "batch": 2,
+            "precision": options.precision,
             "crop_px": 128,
             "average": 0.99,
             "checkpoint_every": 100,
@@ -148,18 +187,20 @@ def _together(parts: Sequence[LabColours]) -> LabColours:
 def page(tables: dict[str, dict[str, dict[str, Any]]], options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"the CycleGAN has 8 filters, its critics 16, and {options.steps} steps of 2 crops of 128 px"
+        f"{options.steps} steps of crops of 128 px in {options.precision} for each CycleGAN: of the source's kind with 8 filters, "
+        "its critics with 16, 2 crops a step; and `nafnet-fast` with critics that see 16 px, 4 crops a step"
         if options.quick
         else "the CycleGAN is that of the source"
     )
+    first_um, second_um = options.pixel_um
     lines = [
         "# The look of another microscope",
         "",
-        f"Smears of two laboratories without pairs; {budget}. On held-out images: distance of colours from the other's held-out "
-        "images (CIELAB, mean over background, red cells, nuclei and cytoplasm; 2.3 can just be seen), structural similarity of "
+        f"Smears of two laboratories without pairs; {budget}. Images of the second ({second_um:g} um a pixel) were resampled to "
+        f"the pixels of the first ({first_um:g} um). On held-out images: distance of colours from the other's held-out images "
+        "(CIELAB, mean over background, red cells, nuclei and cytoplasm; 2.3 can just be seen), structural similarity of "
         "gradients with the input, and nuclei of the input that are missing or added: few where most images show none. 95 % "
-        f"intervals: bootstrap over images, of nuclei Wilson's. Pixels of {options.pixel_um[0]:g} and {options.pixel_um[1]:g} um. "
-        "Made by `benchmarks/looks.py`, which goes on where it was stopped.",
+        "intervals: bootstrap over images, of nuclei Wilson's. Made by `benchmarks/looks.py`, which goes on where it was stopped.",
     ]
     for title, rows in tables.items():
         body = {}
@@ -184,40 +225,57 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
-    parser.add_argument("--pixel-um", type=float, nargs=2, default=(0.1, 0.192), help="of both, for nuclei")
+    parser.add_argument("--pixel-um", type=float, nargs=2, default=(0.1, 0.192), help="of both")
     parser.add_argument("--steps", type=int, default=4000, help="of --quick")
     parser.add_argument("--every", type=int, default=5, help="of so many images one is kept for the test")
     parser.add_argument("--threads", type=int, help="processor cores to use")
     parser.add_argument("--runs", type=Path, default=Path("runs/looks"))
-    parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
+    parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS), help="to be trained")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="bf16", help="of the training of --quick")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    splits = [split_by_image(images_in(folder), every=options.every) for folder in options.folders]
-    ways = cycle_looks(options.folders, options)
-    tables = {}
-    for index, which in ((0, "generator"), (1, "back")):
-        here, there = splits[index], splits[1 - index]
-        title = f"{options.folders[index].name} to {options.folders[1 - index].name}"
-        result = RESULTS / "looks" / budget_of(options) / f"{slug(title)}.json"
-        found = known(result)
-        test = [read_smear(path) for path in here.test]
-        here_um, there_um = (options.pixel_um[i] for i in (index, 1 - index))
-        target = [lab_colours([read_smear(path)], pixel_um=there_um) for path in there.test]
-        looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
-        for name, fit in NORMALISATIONS.items():
-            looks[name] = partial(_fitted, fit, here.train, there.train)
-        looks["hedlund-morell"] = partial(_hedlund_morell, (here.train, here_um), (there.train, there_um))
-        if ways:
-            looks["CycleGAN"] = partial(ways.__getitem__, which)
-        for name, look in looks.items():
-            if name not in found:
-                try:
-                    found[name] = measured(look(), test, here_um, target)
-                except (ValueError, ImportError) as error:
-                    print(f"{title}, {name}: {error}", flush=True)
-        tables[title] = keep(result, found)
+    first, second = options.folders
+    pixel_um, other_um = options.pixel_um
+    folders = [first, resampled(second, other_um, pixel_um, options.runs) if other_um != pixel_um else second]
+    ways = {name: cycle_looks(name, folders, options) for name in VARIANTS}
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    for which, here, there in (("generator", 0, 1), ("back", 1, 0)):
+        title = f"{options.folders[here].name} to {options.folders[there].name}"
+        tables[title] = rows_of(title, folders[here], folders[there], ways, which, options)
     PAGE.write_text(page(tables, options), encoding="utf-8")
+
+
+def rows_of(
+    title: str,
+    here: Path,
+    there: Path,
+    ways: dict[str, dict[str, Look]],
+    which: str,
+    options: argparse.Namespace,
+) -> dict[str, dict[str, Any]]:
+    """Return what was measured of every look from one set to the other; what is known is not measured again."""
+    splits = [split_by_image(images_in(folder), every=options.every) for folder in (here, there)]
+    pixel_um = options.pixel_um[0]
+    train, target_train = (split.train for split in splits)
+    test, target_test = ([read_smear(path) for path in split.test] for split in splits)
+    target = [lab_colours([image], pixel_um=pixel_um) for image in target_test]
+    looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
+    for name, fit in NORMALISATIONS.items():
+        looks[name] = partial(_fitted, fit, train, target_train)
+    looks["hedlund-morell"] = partial(_hedlund_morell, (train, pixel_um), (target_train, pixel_um))
+    for name, both in ways.items():
+        looks[name] = partial(both.__getitem__, which)
+    rows = {}
+    for name, look in looks.items():
+        result = RESULTS / "looks" / budget_of(options) / slug(title) / f"{slug(name)}.json"
+        if name in ways and not ways[name] and not result.exists():
+            continue
+        try:
+            rows[name] = known(result) or keep(result, measured(look(), test, pixel_um, target))
+        except (ValueError, ImportError) as error:
+            print(f"{title}, {name}: {error}", flush=True)
+    return rows
 
 
 if __name__ == "__main__":

@@ -465,7 +465,10 @@ def main() -> None:
     budget.add_argument("--full", action="store_true", help="as in the sources, for a GPU")
     parser.add_argument("--steps", type=int, default=2000, help="of every variant of --quick")
     parser.add_argument(
-        "--precision", choices=("float32", "bf16"), default="bf16", help="of the training of --quick; measured in float32"
+        "--precision",
+        choices=("float32", "bf16"),
+        default="bf16",
+        help="of the training of --quick; measured in float32",
     )
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--page-only", action="store_true", help="write the page of what is there")

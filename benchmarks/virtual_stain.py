@@ -116,7 +116,13 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
     if not options.quick:
         return recipe
     start = str(folder_of("maePFNET", options) / "model") if recipe.start else None
-    changes = {"steps": options.steps, "precision": options.precision, "start": start, **network_of(name, recipe), **QUICK}
+    changes = {
+        "steps": options.steps,
+        "precision": options.precision,
+        "start": start,
+        **network_of(name, recipe),
+        **QUICK,
+    }
     return recipe.model_copy(update=changes | ({"steps": options.steps // 5} if name == RRDB else {}))
 
 
@@ -178,8 +184,9 @@ def measure(model: Model, folder: Path) -> dict[str, Any]:
 def page(options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
-        f"Quick budget: `nafnet-fast` instead of the source's RRDB, {options.steps} steps of 8 crops of 96 px in {options.precision} with Muon; the row "
-        f"of RRDB (width 32, growth 16, two blocks) has {options.steps // 5} steps, which take twice as long, the U-Net 16 filters"
+        f"Quick budget: `nafnet-fast` instead of the source's RRDB, {options.steps} steps of 8 crops of 96 px in "
+        f"{options.precision} with Muon; the row of RRDB (width 32, growth 16, two blocks) has "
+        f"{options.steps // 5} steps, which take twice as long, the U-Net 16 filters"
         if options.quick
         else "Full budget: the source's networks and steps"
     )
@@ -238,7 +245,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000, help="of every variant of --quick")
     parser.add_argument("--variants", nargs="*", choices=[*INPUTS, *MODELS], default=[*INPUTS, *MODELS])
     parser.add_argument(
-        "--precision", choices=("float32", "bf16"), default="bf16", help="of the training of --quick; measured in float32"
+        "--precision",
+        choices=("float32", "bf16"),
+        default="bf16",
+        help="of the training of --quick; measured in float32",
     )
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--threads", type=int, help="processor cores to use")
