@@ -773,7 +773,7 @@ def test_folder_with_one_file_per_led(tmp_path, reads, shape, table):
     data = pixels(shape, "uint8")
     for plane, number in zip(data, (2, 10, 11), strict=True):
         tifffile.imwrite(tmp_path / f"led{number}.tif", plane, photometric="rgb" if plane.ndim == 3 else "minisblack")
-    rows = [{"index": 8, "polar_deg": 3 * i, "azimuth_deg": 0, "exposure": ["low", "hdr", "high"][i]} for i in range(3)]
+    rows = [{"index": i, "polar_deg": 3 * i, "azimuth_deg": 0, "exposure": ["low", "hdr", "high"][i]} for i in range(3)]
     text = (
         json.dumps(rows)
         if table.endswith("json")
@@ -904,7 +904,7 @@ def test_three_colours_of_one_array_are_one_stack(tmp_path, reads):
             PANEL.format("3", 3, 47).replace("2,4,4,", "2,4,0,"),
             "LED 1 is where smear_red.tif has LED 2",
         ),
-        ("blue", (3, 8, 9), "uint16", "index\n0\n", "no rows with index, polar_deg"),
+        ("blue", (3, 8, 9), "uint16", "index\n0\n", "its columns are index; give a header line"),
     ],
 )
 def test_unlike_colours_name_the_file(tmp_path, colour, shape, dtype, table, message):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_cellrestore.files.led_table import read_table
 from napari_cellrestore.leds import KINDS, SUBSETS, LedTable, arm_leds, choose, rectangular_leds
 from napari_cellrestore.leds.gaps import Gap, gaps
 from napari_cellrestore.leds.geometry import ORDERS
@@ -125,7 +126,9 @@ def test_frozen():
         ("0,1\n", "row 0: azimuth_deg is ''"),
         ("0,1,5,0,low\n", "row 0: it has more cells than the header line, 4; write decimals with a point"),
         ("0,1,nan,low\n", r"row 0 \(LED 0\): azimuth_deg is 'nan': it must be an angle"),
-        ("", "no rows with index, polar_deg, azimuth_deg; give a header line"),
+        ("", "it has no rows; give a header line and one row a plane"),
+        ("0,1,2,LOW\n0,1,40,low\n", "row 1: LED 0 at exposure low is in row 0 already"),
+        ("0,1,2,low\n0,4,40,high\n", r"row 1: LED 0 is at 4 deg \(40 deg around the axis\), in row 0 at 1 \(2\): give"),
     ],
 )
 def test_bad_tables_name_file_and_row(tmp_path, rows, message):
@@ -145,7 +148,7 @@ def test_bad_columns():
         LedTable(index=[0, 1, 2], polar_deg=[1, 2], azimuth_deg=0)
     with pytest.raises(ValueError, match=r"row 0 \(LED 0\): kind is 'dark'"):
         LedTable(index=[0], polar_deg=[1], azimuth_deg=0, kind="dark")
-    with pytest.raises(ValueError, match=r"wavelength_um is '-0\.5': it must be a positive number"):
+    with pytest.raises(ValueError, match=r"wavelength_um is '-0\.5': it must be above 0"):
         LedTable(index=[0], polar_deg=[1], azimuth_deg=0, wavelength_um=-0.5)
 
 
@@ -242,8 +245,8 @@ def test_angles_that_are_given_are_taken(tmp_path):
         ("a.leds.json", "{", r"it is no JSON .*; write it anew"),
         ("a.leds.json", "3", "it must be a list of rows, each an object, or an object of columns"),
         ("a.leds.json", "[1, 2]", "it must be a list of rows"),
-        ("a.leds.json", "[]", "no rows with index"),
-        ("a.leds.json", "{}", "no rows with index"),
+        ("a.leds.json", "[]", "it has no rows"),
+        ("a.leds.json", "{}", "it has no rows"),
         ("a.leds.json", '{"index": [0, 1], "polar_deg": [1], "azimuth_deg": 0}', "polar_deg has 1 values for 2 rows"),
         (
             "a.leds.json",
@@ -261,10 +264,21 @@ def test_angles_that_are_given_are_taken(tmp_path):
         (
             "a.leds.csv",
             "index,x_mm,y_mm\n0,1,2\n",
-            "azimuth_deg; give .*; instead of angles x_mm, y_mm, height_mm will do",
+            "its columns are index, x_mm, y_mm; give a header line with .*, or x_mm, y_mm, height_mm instead of angles",
         ),
-        ("a.leds.csv", "index,polar_deg\n0,1\n", "instead of angles x_mm, y_mm, height_mm will do"),
-        ("a.leds.csv", "polar_deg,azimuth_deg\n0,1\n", "no rows with index"),
+        ("a.leds.csv", "index,polar_deg\n0,1\n", "or x_mm, y_mm, height_mm instead of angles"),
+        (
+            "a.leds.csv",
+            "polar_deg,azimuth_deg\n0,1\n",
+            "its columns are polar_deg, azimuth_deg; give a header line with index",
+        ),
+        (
+            "a.leds.csv",
+            "index,polar_deg,azimuth_deg,plane\n0,1,2,10\n1,3,4,11\n",
+            "column plane must have each number from 0 to 1 once",
+        ),
+        ("a.leds.csv", "index,polar_deg,azimuth_deg,wavelength_um\n0,1,2,530\n", "530 nm are 0.53"),
+        ("a.leds.csv", "index,polar_deg,azimuth_deg,gain\n0,1,2,-1\n", "gain is '-1.0': it must be a positive number"),
         ("a.leds.csv", "index,x_mm,y_mm,height_mm\n0,1,2,0\n", "row 0: height_mm is 0: it must be a positive number"),
         ("a.leds.csv", "index,x_mm,y_mm,height_mm\n0,1,,9\n", "row 0: y_mm is '': it must be a number"),
     ],
@@ -456,6 +470,14 @@ def test_quarter_turns_are_those_of_turned_mean_and_spread(leds):
             assert (None if rows is None else tuple(rows.tolist())) == expected
 
 
+def test_rows_are_put_into_the_order_of_planes(tmp_path):
+    path = tmp_path / "a.leds.csv"
+    path.write_text("Index\tpolar_deg\tAzimuth_deg\tplane\tfile\n7\t1\t0\t1\tb.tif\n8\t2\t0\t0\ta.tif\n")
+    leds = LedTable.read(path)
+    assert (leds.index.tolist(), leds.plane.tolist()) == ([8, 7], [0, 1])
+    assert read_table(path).files == ["a.tif", "b.tif"]
+
+
 def test_three_leds_near_the_axis_break_the_turns_of_five_arms():
     leds = arm_leds()
     assert permutation(leds, 72) is None
@@ -466,7 +488,10 @@ def test_three_leds_near_the_axis_break_the_turns_of_five_arms():
     moved = (leds.azimuth_deg[near] - leds.azimuth_deg)[outer] % 360
     np.testing.assert_allclose(moved, 72)
     np.testing.assert_array_equal(leds.exposure[near], leds.exposure)
-    assert [turn for turn, mirrored in turns(leds, tolerance_deg=7) if not mirrored] == [0, 72, 144, 216, 288]
+    loosely = turns(leds, near_axis_tolerance_deg=7)
+    assert [turn for turn, mirrored in loosely if not mirrored] == [0, 72, 144, 216, 288]
+    # far from the axis nothing is loosened: a panel keeps its quarter turns
+    assert len(turns(rectangular_leds(15, 15, 4, 90), near_axis_tolerance_deg=7)) == 8
 
 
 def test_exposure_and_colour_are_not_exchanged():

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from napari_cellrestore.augment import turned
 from napari_cellrestore.files import open_stack, write_tiff
-from napari_cellrestore.leds import LedTable, arm_leds
+from napari_cellrestore.leds import LedTable, arm_leds, choose
 from napari_cellrestore.leds.symmetry import permutation, turns
 from napari_cellrestore.model import load_model
 from napari_cellrestore.pairs import training_images
@@ -79,6 +79,24 @@ def test_crops_are_turned_with_their_leds():
         (y, x) for y in range(17) for x in range(21) if np.array_equal(target[y : y + 24, x : x + 24], straight.target)
     )
     np.testing.assert_array_equal(straight.input, given[top_left[0] :, top_left[1] :][:24, :24])
+
+
+@pytest.mark.parametrize(("subset", "n"), [("full-no-high", 10), ("18deg", 10), ("8deg", 6), ("brightfield", 8)])
+def test_inputs_of_the_source_take_all_turns(subset, n):
+    leds = choose(arm_leds(), subset)
+    given = np.zeros((40, 40, len(leds)), np.float32)
+    given += np.arange(len(leds))
+    pairs = LedPairs(
+        [Field.of("a", Picture("a", given), Picture("t", given[..., :1]))], leds=leds, intensity_range=(0, 255)
+    )
+    orders, rng = set(), np.random.default_rng(0)
+    for _ in range(200):
+        crop = pairs.crop(rng, 16)
+        order = np.rint(crop.input[8, 8]).astype(int)
+        assert sorted(order) == list(range(len(leds)))
+        orders.add(tuple(order))
+    assert len(pairs._turns) == n
+    assert len(orders) == (1 if subset == "brightfield" else n)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------
@@ -176,3 +194,15 @@ def test_what_cannot_be_paired_is_said(folders, tmp_path):
     write_tiff(lit / "3.tif", ImageStack(pixels[:, :39], "AYXS", leds=leds))
     with pytest.raises(ValueError, match=r"3.tif: the input has 39 x 48 px, its target 3.tif 40 x 48"):
         training_images(recipe(folders))
+
+
+def test_a_part_of_a_stack_that_was_saved_trains_as_the_part(tmp_path, folders):
+    """Its table counted the planes of the whole stack once: pixels and LEDs must still be those of the file."""
+    lit, stained, _ = folders
+    (tmp_path / "part").mkdir()
+    for path in sorted(lit.iterdir()):
+        write_tiff(tmp_path / "part" / path.name, open_stack(path).select("A", slice(2, 4)))
+    images = training_images(recipe((tmp_path / "part", stained), leds=None))
+    assert images.pairs.leds.plane.tolist() == [0, 1]
+    crop = images.pairs.crop(np.random.default_rng(0), 24)
+    assert crop.input.shape == (24, 24, 6)

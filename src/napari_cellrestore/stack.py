@@ -49,7 +49,7 @@ class ImageStack:
     z_um : sequence of float, optional
         Position of each plane along Z in micrometres; None where there is no Z or no calibration.
     leds : LedTable, optional
-        One row for each plane along A.
+        One row for each plane along A, in their order: its column ``plane`` is counted anew.
     channels : sequence of str
         Names along C, where the file gives them.
     source : str, optional
@@ -96,10 +96,12 @@ class ImageStack:
             if not np.all(np.isfinite(z_um)):
                 raise ValueError(f"z_um of plane {int(np.argmin(np.isfinite(z_um)))} is not a finite number")
             object.__setattr__(self, "z_um", z_um)
-        if self.leds is not None and len(self.leds) != self.size("A"):
-            raise ValueError(
-                f"the LED table has {len(self.leds)} rows for {self.size('A')} planes along A: give one row a plane"
-            )
+        if self.leds is not None:
+            if len(self.leds) != self.size("A"):
+                raise ValueError(
+                    f"the LED table has {len(self.leds)} rows for {self.size('A')} planes along A: give one row a plane"
+                )
+            object.__setattr__(self, "leds", self.leds.counted())
 
     # --- what the axes say -------------------------------------------------------------------------
 

@@ -208,7 +208,8 @@ def test_selection_becomes_a_lazy_layer_with_its_part_of_the_table(viewer, add, 
     assert stack.axes == "AYX"
     assert stack.pixel_um == 0.25
     assert set(stack.leds.kind.tolist()) == {"darkfield"}
-    np.testing.assert_array_equal(np.asarray(stack.data), layer.data[stack.leds.plane])
+    np.testing.assert_array_equal(np.asarray(stack.data), layer.data[arm_leds().kind == "darkfield"])
+    assert stack.leds.plane.tolist() == list(range(stack.n_planes))  # its own planes
     assert made.translate.tolist() == [0, 3, 4]
     assert stack.provenance["step"] == "LED selection"
     assert list(stack.provenance["layers"]) == ["cells"]

@@ -10,7 +10,7 @@ from napari_cellrestore.files.folder import KINDS
 from napari_cellrestore.files.planes import FileError
 from napari_cellrestore.files.zarr import is_zarr
 from napari_cellrestore.leds import LedTable
-from napari_cellrestore.leds.reading import read_rows
+from napari_cellrestore.leds.reading import by_plane, read_rows
 
 #: How the names of tables end, and names that are tables in a folder.
 TABLE_SUFFIXES = (".leds.csv", ".leds.json")
@@ -31,7 +31,7 @@ def read_table(path: Path, notes: Sequence[str] = ()) -> FoundTable:
     """Return a table and its column ``file``."""
     rows = read_rows(path)
     table = LedTable.of_rows(rows, path.name)
-    files = [str(row.get("file") or "").strip() for row in rows]
+    files = [str(row.get("file") or "").strip() for row in by_plane(rows)]
     if any(files) and not all(files):
         raise FileError(f"{path.name}: row {files.index('')}: file is empty; name a file in each row or in none")
     return FoundTable(table, files if any(files) else (), path.name, notes)

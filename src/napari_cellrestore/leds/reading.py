@@ -39,9 +39,9 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _csv_rows(text: str) -> list[Row]:
-    """Return rows of text; columns are parted by commas, or by semicolons where the header line has no comma."""
+    """Return rows of text; columns are parted by commas, or by semicolons or tabs where the header line has no comma."""
     header = text.partition("\n")[0]
-    parted = ";" if ";" in header and "," not in header else ","
+    parted = next((mark for mark in ",;\t" if mark in header), ",")
     rows = list(csv.DictReader(text.splitlines(), delimiter=parted, skipinitialspace=True))
     for number, row in enumerate(rows):
         if any(str(cell).strip() for cell in row.get(None, [])):
@@ -49,7 +49,7 @@ def _csv_rows(text: str) -> list[Row]:
                 f"row {number}: it has more cells than the header line, {len(row) - 1}; write decimals with a point and "
                 "give each column a name"
             )
-    return [{name.strip(): cell for name, cell in row.items() if name} for row in rows]
+    return [{name.strip().lower(): cell for name, cell in row.items() if name} for row in rows]
 
 
 def _json_rows(text: str) -> list[Row]:
@@ -70,6 +70,11 @@ def _json_rows(text: str) -> list[Row]:
     return [{name: column[number] for name, column in columns.items()} for number in range(n)]
 
 
+def by_plane(rows: Sequence[Row]) -> list[Row]:
+    """Return rows in the order of their planes, where they say them."""
+    return sorted(rows, key=lambda row: int(row.get("plane") or 0))
+
+
 def table_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Return the columns that a :class:`~napari_cellrestore.leds.LedTable` is made of.
 
@@ -82,12 +87,14 @@ def table_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     >>> columns["polar_deg"], columns["azimuth_deg"]
     ([45.0], [-53.13010235415598])
     """
-    names = {name for row in rows for name in row}
-    has_angles = set(_ANGLES) <= names
-    if "index" not in names or not (has_angles or set(_PLACE) <= names):
+    if not any(rows):
+        raise ValueError("it has no rows; give a header line and one row a plane")
+    names = {name: None for row in rows for name in row}  # in their order
+    has_angles = names.keys() >= set(_ANGLES)
+    if "index" not in names or not (has_angles or names.keys() >= set(_PLACE)):
         raise ValueError(
-            f"no rows with index, {', '.join(_ANGLES)}; give a header line and one row a plane; instead of angles "
-            f"{', '.join(_PLACE)} will do"
+            f"its columns are {shortly(', '.join(map(str, names)))}; give a header line with index, {', '.join(_ANGLES)}, or "
+            f"{', '.join(_PLACE)} instead of angles"
         )
     wanted = [name for name in (*_KNOWN, *(() if has_angles else _PLACE)) if name in names]
     columns = {name: [_value(row, name, number, has_angles) for number, row in enumerate(rows)] for name in wanted}
@@ -112,7 +119,7 @@ def _value(row: Row, name: str, number: int, has_angles: bool) -> float | int | 
     cell = row.get(name)
     text = "" if cell is None else str(cell).strip()
     if name in TEXTS:
-        return text
+        return text.lower()
     if not text and name in _MAY_BE_UNKNOWN and (has_angles or name not in _PLACE):
         return None
     try:

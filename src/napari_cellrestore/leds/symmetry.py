@@ -10,6 +10,8 @@ convention of :class:`napari_cellrestore.spread.Symmetry`.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
@@ -18,6 +20,8 @@ from napari_cellrestore.leds.table import LedTable
 
 #: LEDs are the same where their directions differ by no more than this.
 TOLERANCE_DEG = 1.0
+#: LEDs so near the axis may be taken for one another more freely: what they light looks much the same.
+NEAR_AXIS_DEG = 10.0
 #: Found turns are rounded to this many decimals of a degree: tables are not more exact.
 _DECIMALS = 3
 
@@ -26,7 +30,12 @@ Rows = npt.NDArray[np.intp]
 
 
 def permutation(
-    leds: LedTable, turn_deg: float, mirrored: bool = False, *, tolerance_deg: float = TOLERANCE_DEG
+    leds: LedTable,
+    turn_deg: float,
+    mirrored: bool = False,
+    *,
+    tolerance_deg: float = TOLERANCE_DEG,
+    near_axis_tolerance_deg: float | None = None,
 ) -> Rows | None:
     """Return which row of the table takes whose place when the image is turned, None where some LED has no counterpart.
 
@@ -42,6 +51,8 @@ def permutation(
     tolerance_deg : float
         Angle between an LED turned and the one whose place it takes, at most. Rows are paired so that the sum of the
         roots of the angles is smallest, which keeps exact pairs together.
+    near_axis_tolerance_deg : float, optional
+        The same between two LEDs within :data:`NEAR_AXIS_DEG` of the axis; as of the others where left out.
 
     Returns
     -------
@@ -61,22 +72,24 @@ def permutation(
     places = _unit_vectors(leds)
     angle_deg = _angles_deg(places, _turned(places, turn_deg, mirrored))
     # 1e-6: a turn by sums of cosines is not exact
-    far = _unlike(leds) | (angle_deg > tolerance_deg + 1e-6)
+    far = _unlike(leds) | (angle_deg > _most_deg(places, tolerance_deg, near_axis_tolerance_deg) + 1e-6)
     _, rows = linear_sum_assignment(np.where(far, 1e6, np.sqrt(angle_deg)))
     return None if far[np.arange(len(leds)), rows].any() else np.asarray(rows)
 
 
-def turns(leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG) -> list[tuple[float, bool]]:
+def turns(
+    leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG, near_axis_tolerance_deg: float | None = None
+) -> list[tuple[float, bool]]:
     """Return the turns (degrees against the clock, mirrored first or not) that map an LED array onto itself.
 
     Parameters
     ----------
     leds : LedTable
         A table in which no LED is off the axis has the turn by 0 alone: all turns map it.
-    tolerance_deg : float
+    tolerance_deg, near_axis_tolerance_deg : float
         As in :func:`permutation`. The array of Wulff 2022 has three LEDs near the axis beside its five arms. No turn
         maps both, but the mirror does if one of the three is on an arm; without the three the arms have all ten. With
-        7 degrees the whole array has them: the three, turned by a fifth, are 6.5 degrees from one another.
+        7 degrees near the axis the whole array has them: the three, turned by a fifth, are 6.5 degrees from one another.
 
     Returns
     -------
@@ -88,7 +101,7 @@ def turns(leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG) -> list[tuple
     >>> from napari_cellrestore.leds import arm_leds
     >>> turns(arm_leds(near_axis=0))[:5]
     [(0.0, False), (72.0, False), (144.0, False), (216.0, False), (288.0, False)]
-    >>> turns(arm_leds()), len(turns(arm_leds(), tolerance_deg=7))
+    >>> turns(arm_leds()), len(turns(arm_leds(), near_axis_tolerance_deg=7))
     ([(0.0, False), (180.0, True)], 10)
     """
     places = _unit_vectors(leds)
@@ -97,16 +110,17 @@ def turns(leds: LedTable, *, tolerance_deg: float = TOLERANCE_DEG) -> list[tuple
     if polar_deg[outermost] <= tolerance_deg:
         return [(0.0, False)]
     like = ~_unlike(leds)[outermost] & (polar_deg[outermost] - polar_deg <= tolerance_deg)
+    maps = partial(permutation, leds, near_axis_tolerance_deg=near_axis_tolerance_deg)
     found: list[tuple[float, bool]] = []
     for mirrored in (False, True):
         best = {}
         for row in np.flatnonzero(like):
             turn = _turn_deg(places[[row]], places[[outermost]], mirrored)
-            rows = permutation(leds, turn, mirrored, tolerance_deg=min(2 * tolerance_deg, 89))
+            rows = maps(turn, mirrored, tolerance_deg=min(2 * tolerance_deg, 89))
             if rows is None:
                 continue
             turn = _turn_deg(places[rows], places, mirrored)  # of all LEDs, not of one
-            if permutation(leds, turn, mirrored, tolerance_deg=tolerance_deg) is not None:
+            if maps(turn, mirrored, tolerance_deg=tolerance_deg) is not None:
                 best[rows.tobytes()] = turn
         found += sorted((turn, mirrored) for turn in best.values())
     return found
@@ -140,6 +154,13 @@ def _angles_deg(places: Array, vectors: Array) -> Array:
     """Return the angle of each place to each vector; by the chord, which is exact for small angles."""
     chord = np.linalg.norm(places[:, None] - vectors[None], axis=2)
     return np.asarray(np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))))
+
+
+def _most_deg(places: Array, tolerance_deg: float, near_axis_tolerance_deg: float | None) -> Array:
+    """Return the largest angle between each two LEDs that may be taken for one another."""
+    near = places[:, 2] > np.cos(np.radians(NEAR_AXIS_DEG))
+    both = near[:, None] & near
+    return np.where(both, tolerance_deg if near_axis_tolerance_deg is None else near_axis_tolerance_deg, tolerance_deg)
 
 
 def _unlike(leds: LedTable) -> npt.NDArray[np.bool_]:

@@ -19,6 +19,10 @@ EXPOSURES = ("single", "low", "high", "hdr")
 #: What shone: one LED inside or near the aperture, all LEDs inside it, or one LED outside it.
 KINDS = ("point", "brightfield", "darkfield")
 
+#: Longest wavelength of a table: a number above it is one of nanometres.
+LONGEST_UM = 20.0
+#: Directions of one LED in several rows differ by no more than this, as sine of the angle: a degree.
+ONE_PLACE = 0.0175
 #: A column is given as a list or a single value and kept as an array with one value a row.
 Column = Any
 
@@ -38,7 +42,8 @@ class LedTable:
     x_mm, y_mm, wavelength_um, gain : float or sequence of float
         Position in the plane of the array, vacuum wavelength, camera gain; NaN where not known.
     plane : sequence of int, optional
-        Plane of the stack that each row describes; the rows as they come if not given. A subset keeps it.
+        Plane of the stack that each row describes; the rows as they come if not given. A subset keeps it, until it is the
+        table of a stack of its own: there it is counted anew.
 
     Examples
     --------
@@ -71,16 +76,34 @@ class LedTable:
     def _check(self) -> None:
         self._refuse(~((self.polar_deg >= 0) & (self.polar_deg < 90)), "polar_deg", "an angle from 0 to below 90")
         self._refuse(~np.isfinite(self.azimuth_deg), "azimuth_deg", "an angle in degrees")
-        self._refuse(self.wavelength_um <= 0, "wavelength_um", "a positive number of micrometres")
+        wrong = (self.wavelength_um <= 0) | (self.wavelength_um > LONGEST_UM)
+        self._refuse(wrong, "wavelength_um", f"above 0 and at most {LONGEST_UM:g} micrometres (530 nm are 0.53)")
+        self._refuse(self.gain <= 0, "gain", "a positive number")
         self._refuse(~np.isin(self.exposure, EXPOSURES), "exposure", f"one of {', '.join(EXPOSURES)}")
         self._refuse(~np.isin(self.kind, KINDS), "kind", f"one of {', '.join(KINDS)}")
-        seen: dict[tuple[Any, ...], int] = {}
+        self._check_once()
+
+    def _check_once(self) -> None:
+        """Refuse an LED that is there twice at one exposure, and one number for LEDs in two directions."""
+        exposed: dict[tuple[Any, ...], int] = {}
+        places: dict[tuple[Any, ...], int] = {}
+        together = self.kind == "brightfield"
+        direction = np.where(
+            together, 0, np.sin(np.radians(self.polar_deg)) * np.exp(1j * np.radians(self.azimuth_deg))
+        )
         colour = np.nan_to_num(self.wavelength_um)
-        for row, key in enumerate(zip(self.index, self.exposure, self.kind, colour, strict=True)):
-            if seen.setdefault(key, row) != row:
+        for row, led in enumerate(self.index.tolist()):
+            exposure = (led, self.exposure[row], bool(together[row]), colour[row])
+            if (first := exposed.setdefault(exposure, row)) != row:
                 raise ValueError(
-                    f"row {row}: LED {key[0]} at exposure {key[1]} is in row {seen[key]} already: give each LED and "
+                    f"row {row}: LED {led} at exposure {self.exposure[row]} is in row {first} already: give each LED and "
                     "exposure once"
+                )
+            first = places.setdefault((led, bool(together[row]), colour[row]), row)
+            if abs(direction[first] - direction[row]) > ONE_PLACE:
+                raise ValueError(
+                    f"row {row}: LED {led} is at {self.polar_deg[row]:g} deg ({self.azimuth_deg[row]:g} deg around the axis), in "
+                    f"row {first} at {self.polar_deg[first]:g} ({self.azimuth_deg[first]:g}): give each LED a number of its own"
                 )
 
     def _refuse(self, wrong: npt.NDArray[np.bool_], column: str, allowed: str) -> None:
@@ -96,9 +119,10 @@ class LedTable:
         """Read a table: CSV with a header line, or JSON where the name ends in ``.json``.
 
         JSON is a list of rows, each an object, or an object of columns, in which one value stands for all rows. Columns
-        are named like the fields, others are left out. There must be ``index`` and either ``polar_deg`` and
-        ``azimuth_deg``, or ``x_mm``, ``y_mm`` and ``height_mm``, the height of the array above the sample, of which the
-        angles follow: ``polar = atan(hypot(x, y) / height)``, ``azimuth = atan2(y, x)``. Angles that are given are taken.
+        are named like the fields, others are left out; rows are put into the order of ``plane``. There must be ``index``
+        and either ``polar_deg`` and ``azimuth_deg``, or ``x_mm``, ``y_mm`` and ``height_mm``, the height of the array above
+        the sample, of which the angles follow: ``polar = atan(hypot(x, y) / height)``, ``azimuth = atan2(y, x)``. Angles
+        that are given are taken.
 
         Raises
         ------
@@ -117,9 +141,19 @@ class LedTable:
     def of_rows(cls, rows: Sequence[Row], name: str) -> LedTable:
         """Return the table of rows that were read from a file of this name, which errors begin with."""
         try:
-            return cls(**table_columns(rows))
+            table = cls(**table_columns(rows))
+            if sorted(table.plane.tolist()) != list(range(len(table))):
+                raise ValueError(
+                    f"column plane must have each number from 0 to {len(table) - 1} once; leave it out where rows come in "
+                    "the order of the planes"
+                )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
+        return table[np.argsort(table.plane)]
+
+    def counted(self) -> LedTable:
+        """Return the table whose rows are planes 0, 1, 2 ... in this order; itself where they are."""
+        return self if np.array_equal(self.plane, np.arange(len(self))) else replace(self, plane=None)
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the columns as plain lists, None for NaN; ``LedTable(**columns)`` makes the table again."""

@@ -11,7 +11,7 @@ import numpy as np
 from napari_cellrestore.augment import turned
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.leds import LedTable, choose
-from napari_cellrestore.leds.symmetry import permutation, turns
+from napari_cellrestore.leds.symmetry import TOLERANCE_DEG, permutation, turns
 from napari_cellrestore.pairs.crop import Crop
 from napari_cellrestore.pairs.folders import check_pair
 from napari_cellrestore.pairs.images import Field, ImagePairs, read_mirrored
@@ -21,12 +21,18 @@ from napari_cellrestore.stack import ImageStack
 Array = np.ndarray
 
 
+#: LEDs near the axis, no farther apart than this, are taken for one another where an array is turned.
+NEAR_AXIS_TOLERANCE_DEG = 7.0
+
+
 class LedPairs(ImagePairs):
     """Crops of LED stacks, all planes one after the other along C, and of the stained images that lie on them.
 
     A crop is turned and mirrored at random, by the symmetries of the array and no others: what was lit from one side is
     then lit from another, so the planes change places with their LEDs. Five arms have turns by 72 degrees, for which
-    pixels are interpolated; quarter turns and mirrors move pixels and keep their grey levels.
+    pixels are interpolated; quarter turns and mirrors move pixels and keep their grey levels. LEDs near the axis are taken for
+    one another up to :data:`NEAR_AXIS_TOLERANCE_DEG`: the three of Wulff 2022 beside five arms would forbid all turns. Planes that
+    are all lit along the axis know no direction, and take all quarter turns and mirrors.
 
     Parameters
     ----------
@@ -56,8 +62,7 @@ class LedPairs(ImagePairs):
     ) -> None:
         super().__init__(train, validation, test, intensity_range=intensity_range, notes=notes)
         self.leds, self.in_planes = leds, len(leds)
-        found = turns(leds) if turn else [(0.0, False)]
-        self._turns = [(*turn, planes) for turn in found if (planes := permutation(leds, *turn)) is not None]
+        self._turns = _turns(leds) if turn else [(0.0, False, np.arange(len(leds)))]
 
     def crop(self, rng: np.random.Generator, size: int) -> Crop:
         """Return a pair of ``size`` x ``size`` pixels, float32, in the grey levels of the images."""
@@ -72,6 +77,14 @@ class LedPairs(ImagePairs):
         given, target = turned([given, target], turn_deg, mirrored, size)
         by_plane = given.reshape(*given.shape[:2], self.in_planes, -1)
         return Crop(by_plane.take(planes, axis=2).reshape(given.shape), target)
+
+
+def _turns(leds: LedTable) -> list[tuple[float, bool, Array]]:
+    """Return the turns that an array allows: degrees, mirrored first or not, and which plane then takes whose place."""
+    near_axis = {"near_axis_tolerance_deg": NEAR_AXIS_TOLERANCE_DEG}
+    on_axis = (leds.polar_deg <= TOLERANCE_DEG) | (leds.kind == "brightfield")
+    found = [(90.0 * k, m) for m in (False, True) for k in range(4)] if on_axis.all() else turns(leds, **near_axis)
+    return [(*turn, rows) for turn in found if (rows := permutation(leds, *turn, **near_axis)) is not None]
 
 
 def led_fields(matched: Mapping[Path, Path], room: Room, subset: str | None) -> tuple[dict[Path, Field], LedTable]:
@@ -121,5 +134,8 @@ def _alike(one: LedTable, other: LedTable) -> bool:
     if len(one) != len(other):
         return False
     same = [(getattr(one, name) == getattr(other, name)).all() for name in ("exposure", "kind")]
-    near = [np.allclose(getattr(one, name), getattr(other, name), atol=0.01) for name in ("polar_deg", "azimuth_deg")]
+    near = [
+        np.allclose(getattr(one, name), getattr(other, name), atol=0.01, equal_nan=True)
+        for name in ("polar_deg", "azimuth_deg", "wavelength_um")
+    ]
     return all(same) and all(near)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +156,7 @@ def led_stack(
         data if field.ndim == 3 else data[..., 0],
         "AYXS" if field.ndim == 3 else "AYX",
         pixel_um=pixel_um * step,
-        leds=replace(leds, plane=None),
+        leds=leds,
         provenance={
             "simulated": "LED array, thin object",
             "objectives": [str(lens) for lens in objectives],

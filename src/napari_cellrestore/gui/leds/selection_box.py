@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -119,7 +118,6 @@ class SelectionBox(QWidget):
 def _chosen(leds: LedTable, name: str, *, brightfield: bool) -> Collection[int]:
     """Return the rows of a rule, none where it leaves none."""
     try:
-        counted = replace(leds, plane=None)  # planes of this stack, not of one that it was part of
-        return list(choose(counted, name, brightfield=brightfield).plane.tolist())
+        return list(choose(leds.counted(), name, brightfield=brightfield).plane.tolist())
     except ValueError:
         return []

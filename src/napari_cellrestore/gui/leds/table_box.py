@@ -125,8 +125,8 @@ class TableBox(QCollapsible):
 
 
 def write_table(path: Path, leds: LedTable) -> None:
-    """Write a table as CSV, which :meth:`LedTable.read` reads; what is not known is empty."""
-    columns = leds.columns()
+    """Write a table as CSV, which :meth:`LedTable.read` reads; what is not known is empty, rows are in the order of planes."""
+    columns = {name: column for name, column in leds.columns().items() if name != "plane"}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
