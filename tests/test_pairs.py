@@ -1,5 +1,6 @@
 """Pairs from simulation, folders, stacks, arrays; what is held out shares nothing with training."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -27,10 +28,12 @@ from napari_cellrestore.pairs import (
     images_known,
     match_folders,
     open_picture,
+    shifts,
     split_by_image,
     stack_fields,
     training_images,
 )
+from napari_cellrestore.pairs.folders import folder_fields
 from napari_cellrestore.pairs.split import fingerprint, identical_files
 from napari_cellrestore.recipe import Augmentation, DefocusSettings, ImageSource, Recipe
 from napari_cellrestore.simulate import DetectorNoise, defocus_stack, smear_objectives
@@ -42,7 +45,8 @@ def recipe(*images, **changes):
 
 
 def cyclic(*images, **changes):
-    return recipe(*images, losses={"cycle": 1, "identity": 1}, **changes)
+    losses = {"cycle": 1, "identity": 1, "adversarial": 1}
+    return recipe(*images, losses=losses, discriminator={"conditional": False}, **changes)
 
 
 def texture(seed, shape=(96, 100), sigma=2.0, low=30, high=220):
@@ -349,9 +353,9 @@ def test_inputs_and_targets_stay_together(folders, options):
 
 def test_crops_are_of_training_images_alone_and_reach_their_borders(tmp_path):
     make = lambda n: np.full((20, 30), 40 * n) + np.arange(30)  # noqa: E731
-    folders = [save(tmp_path / name, [f"{i}.png" for i in range(5)], make) for name in ("a", "b")]
+    folders = [save(tmp_path / kind, [f"{i}.{kind}" for i in range(5)], make) for kind in ("png", "tif")]
     got = training_images(recipe(source(folders)))
-    trained = {int(path.stem) for path in got.splits["a"].train}
+    trained = {int(path.stem) for path in got.splits["png"].train}
     seen, columns = set(), set()
     for seed in range(200):
         crop = got.pairs.crop(np.random.default_rng(seed), 16)
@@ -362,7 +366,10 @@ def test_crops_are_of_training_images_alone_and_reach_their_borders(tmp_path):
 
 
 def test_crops_larger_than_an_image_are_mirrored(tmp_path):
-    folders = [save(tmp_path / name, [f"{i}.png" for i in range(3)], lambda n: texture(n, (20, 24))) for name in "ab"]
+    folders = [
+        save(tmp_path / kind, [f"{i}.{kind}" for i in range(3)], lambda n: texture(n, (20, 24)))
+        for kind in ("png", "tif")
+    ]
     crop = training_images(recipe(source(folders))).pairs.crop(np.random.default_rng(0), 32)
     assert crop.input.shape == (32, 32, 1)
     np.testing.assert_array_equal(crop.input[20:], crop.input[8:20][::-1])
@@ -388,10 +395,85 @@ def test_a_shift_is_said_and_moved_away_if_asked_for(tmp_path):
     assert any("they were moved by whole pixels" in note for note in moved.notes)
 
 
+def test_two_shifted_pairs_of_many_are_found(tmp_path, monkeypatch):
+    def targets_of(number):
+        return texture(number, (72, 72))[4:68, 4:68]
+
+    def inputs_of(number):  # two of forty lie 4 px beside
+        return 0.8 * (texture(number, (72, 72))[:64, 4:68] if number in (7, 30) else targets_of(number))
+
+    folders = [
+        save(tmp_path / n, [f"{i:02}.png" for i in range(40)], f) for n, f in (("a", inputs_of), ("b", targets_of))
+    ]
+    matched, _ = match_folders(*folders)
+    _, (said,) = folder_fields(matched, Room())
+    assert said.startswith("2 of 40 inputs do not lie on their targets, at most by 4 px")
+    monkeypatch.setattr(shifts, "LOOKED_AT", 10)
+    assert folder_fields(matched, Room())[1][-1] == "10 of 40 inputs were looked at for a shift, evenly over all"
+    fields, notes = folder_fields(matched, Room(), align=True)  # whoever asks for it gets all of them
+    assert sum(field.shifts_px != ((0, 0),) for field in fields.values()) == 2
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("kind", ["sharp", "unpaired", "leds"])
+def test_options_that_would_do_nothing_are_refused(kind):
+    target = {} if kind == "sharp" else {"target": "b"}
+    for name, kinds in (("align", "pairs and stacks"), ("at_minimum", "stacks")):
+        with pytest.raises(ValueError, match=f"images of kind '{kind}': {name} is for {kinds} alone; leave it out"):
+            ImageSource.checked(kind=kind, input="a", **target, **{name: True})
+
+
+def test_pairs_of_an_image_with_itself_are_refused(folders, tmp_path):
+    with pytest.raises(ValueError, match="inputs and targets are one folder: give images of two kinds"):
+        training_images(recipe(source((folders[0], f"{folders[0]}/../noisy"))))
+    with pytest.raises(
+        ValueError, match=r"noisy: inputs and targets are the same files, e\.g\. c0\.png: give what goes in"
+    ):
+        training_images(recipe(source((folders[0], shutil.copytree(folders[0], tmp_path / "copy")))))
+    shutil.copy(folders[0] / "c0.png", folders[1] / "C0.png")
+    (folders[1] / "C0.tif").unlink()
+    training_images(recipe(source(folders)))  # a few that need no change teach that
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factors", "said"),
+    [
+        (np.uint8, (0.04, 1), r"grey levels of inputs are 1 to 8 of 0 to 255, of targets 41 to 212 of 0 to 255: "),
+        (
+            np.uint16,
+            (15, 257),
+            r"grey levels of inputs are 618 to 3182 of 0 to 65535, of targets 10601 to 54533 of 0 to",
+        ),
+    ],
+)
+def test_unlike_grey_levels_are_said(tmp_path, dtype, factors, said):
+    folders = [
+        save(tmp_path / str(f), [f"{i}.tif" for i in range(10)], lambda n, f=f: f * texture(n), dtype) for f in factors
+    ]
+    (note,) = training_images(recipe(source(folders))).notes
+    assert re.match(said, note)
+    assert note.endswith("rescale one set to the grey levels of the other")
+    unpaired = ImageSource(kind="unpaired", input=str(folders[0]), target=str(folders[1]))
+    assert "grey levels of inputs are " in "".join(training_images(cyclic(unpaired)).notes)
+
+
+def test_few_images_are_said(folders):
+    got = training_images(recipe(source(folders)))
+    assert got.notes[-1].startswith("images are few: 4 to train on, and a number measured on 1 says little; add images")
+    for folder, kind in zip(folders, ("png", "tif"), strict=True):
+        save(folder, [f"d{i}.{kind}" for i in range(4)], lambda n: texture(n + 20))
+    assert not any("few" in note for note in training_images(recipe(source(folders))).notes)
+
+
 def test_floating_point_is_measured_once_and_said(tmp_path):
     folders = [
-        save(tmp_path / name, [f"{i}.tif" for i in range(4)], lambda n: texture(n, low=0.2, high=0.8), np.float32)
-        for name in "ab"
+        save(
+            tmp_path / str(k),
+            [f"{i}.tif" for i in range(4)],
+            lambda n, k=k: texture(n + k, low=0.2, high=0.8),
+            np.float32,
+        )
+        for k in (0, 10)
     ]
     got = training_images(recipe(source(folders)))
     low, high = got.pairs.intensity_range
@@ -405,7 +487,10 @@ def test_floating_point_is_measured_once_and_said(tmp_path):
 
 
 def test_16_bits_that_are_hardly_used_are_said(tmp_path):
-    folders = [save(tmp_path / n, [f"{i}.tif" for i in range(4)], lambda n: 15 * texture(n), np.uint16) for n in "ab"]
+    folders = [
+        save(tmp_path / str(k), [f"{i}.tif" for i in range(4)], lambda n, k=k: k * texture(n), np.uint16)
+        for k in (14, 15)
+    ]
     got = training_images(recipe(source(folders)))
     assert got.pairs.intensity_range == (0, 65535)
     assert any("reach 3300 of 65535: " in n and n.endswith("such as intensity_range: [0, 4095]") for n in got.notes)
@@ -473,7 +558,7 @@ def test_folders_that_cannot_be(folders, break_it, message):
 def test_floats_in_other_units_are_refused(tmp_path):
     a = save(tmp_path / "a", [f"{i}.tif" for i in range(3)], lambda n: texture(n, low=0, high=1), np.float32)
     b = save(tmp_path / "b", [f"{i}.tif" for i in range(3)], texture, np.float32)
-    with pytest.raises(ValueError, match="save both in the same units, or give intensity_range"):
+    with pytest.raises(ValueError, match=r"of targets 46.* to 214.*: rescale one set to the grey levels of the other$"):
         training_images(recipe(source((a, b))))
 
 
@@ -588,6 +673,19 @@ def test_stacks_without_a_target_are_left_out_and_said(stacks):
         training_images(recipe(ImageSource(kind="stacks", input=str(stacks))))
 
 
+def test_a_drifting_stack_is_said(stacks):
+    source = ImageSource(kind="stacks", input=str(stacks))
+    assert not any("lie on" in note for note in training_images(recipe(source)).notes)
+    wide = a_stack(9, shape=(132, 140)).data
+    planes = np.stack([plane[6 * i : 108 + 6 * i, 20:120] for i, plane in enumerate(wide)])
+    write_tiff(stacks / "drift.tif", ImageStack(planes, "ZYX", z_um=[-0.8, -0.4, 0, 0.4, 0.8], pixel_um=0.1))
+    (said,) = (note for note in training_images(recipe(source)).notes if "lie on" in note)
+    assert said.startswith(
+        "planes of 1 of 5 focus stacks that were looked at do not lie on the plane in focus, at most by 12 px"
+    )
+    assert said.endswith("train with align to move them")
+
+
 def test_planes_of_a_drifting_stack_are_moved_if_asked_for():
     wide = a_stack(0, shape=(110, 120)).data
     drift = [(4, -2), (2, 0), (0, 0), (-1, 3), (-3, 5)]
@@ -691,6 +789,36 @@ def test_unpaired_images_that_cannot_train(tmp_path):
         training_images(cyclic(ImageSource(kind="unpaired", input=str(a), target=f"{a}/../one")))
     with pytest.raises(ValueError, match="recipe 'tiny' learns from pairs, these images do not belong to each other"):
         training_images(recipe(ImageSource(kind="unpaired", input=str(a), target=str(b))))
+
+
+def test_without_a_critic_unpaired_images_alone_teach_nothing(tmp_path, folders):
+    a, b = (
+        save(tmp_path / name, [f"{name}{i}.png" for i in range(5)], lambda n, s=s: texture(n + s))
+        for name, s in zip("ab", (50, 60), strict=True)
+    )
+    unpaired = ImageSource(kind="unpaired", input=str(a), target=str(b))
+    mine = recipe(unpaired, losses={"cycle": 1, "identity": 1, "paired": 1})
+    with pytest.raises(
+        ValueError, match="recipe 'tiny' has no adversarial loss: from unpaired images alone it learns to leave"
+    ):
+        training_images(mine)
+    assert len(training_images(mine.model_copy(update={"images": (unpaired, source(folders))})).splits) == 3
+
+
+def test_unlike_pixel_sizes_are_said(tmp_path):
+    for name, pixel_um in (("fine", 0.1), ("coarse", 0.5)):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            stack = ImageStack(texture(int(10 * pixel_um) + 7 * i).astype(np.uint8), "YX", pixel_um=pixel_um)
+            write_tiff(tmp_path / name / f"{i}.tif", stack)
+    folders = {"input": str(tmp_path / "fine"), "target": str(tmp_path / "coarse")}
+    got = training_images(cyclic(ImageSource(kind="unpaired", **folders)))
+    assert got.pairs.pixel_um is None
+    assert got.notes[0].startswith("inputs state pixels of 0.1 um, targets of 0.5 um: ")
+    got = training_images(recipe(ImageSource(kind="pairs", **folders)))
+    assert any(
+        n.startswith("the images state different pixel sizes, 0.1 um to 0.5 um, so none is known") for n in got.notes
+    )
 
 
 def test_paired_and_unpaired_images_train_together(tmp_path, folders):

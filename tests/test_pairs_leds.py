@@ -177,6 +177,19 @@ def test_a_camera_of_twelve_bits_and_a_scanner_of_eight(folders, tmp_path):
         training_images(wanted)
 
 
+def test_changes_that_led_stacks_are_not_given_are_said(folders):
+    got = training_images(recipe(folders, augmentation={"contrast": 0.2, "cutout": 0.1}))
+    assert any(note.startswith("augmentation: contrast, cutout change nothing here") for note in got.notes)
+    got = training_images(recipe(folders, augmentation={"flips": False}))
+    assert any(note.startswith("augmentation: flips change") for note in got.notes)
+    assert not any("augmentation" in note for note in training_images(recipe(folders, augmentation={})).notes)
+
+
+def test_pairs_of_stacks_with_themselves_are_refused(folders):
+    with pytest.raises(ValueError, match="inputs and targets are one folder"):
+        training_images(recipe((folders[0], folders[0])))
+
+
 def test_what_cannot_be_paired_is_said(folders, tmp_path):
     with pytest.raises(ValueError, match="unknown subset '9deg'"):
         training_images(recipe(folders, leds="9deg"))

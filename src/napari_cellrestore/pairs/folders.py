@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from napari_cellrestore.pairs.images import Field, middle
+from napari_cellrestore.pairs.images import Field
 from napari_cellrestore.pairs.picture import Picture, Room, images_in, open_picture
-from napari_cellrestore.register import common_area, estimate_shift
-
-Array = np.ndarray
-
-#: A shift of less than this is none: inputs are moved by whole pixels, so that they keep what was recorded.
-REGISTERED_PX = 0.75
-#: Pairs that are looked at for a shift first; where none of them has one the others are not looked at.
-LOOKED_AT = 12
-#: Side of the part in which a shift is measured.
-_MEASURED_PX = 512
+from napari_cellrestore.pairs.shifts import registered
 
 
 def match_folders(inputs: str | Path, targets: str | Path) -> tuple[dict[Path, Path], list[str]]:
@@ -83,66 +71,6 @@ def check_pair(given: Picture, target: Picture, *, one_type: bool = True) -> Non
                 f"{given.name}: the input has {said[0]} {what}, its target {target.name} {said[1]}: both must be alike; "
                 + ("resample or crop one" if what == "px" else "save both in one type, without changing grey levels")
             )
-
-
-def registered(fields: Mapping[Path, Field], *, align: bool) -> tuple[dict[Path, Field], list[str]]:
-    """Return fields whose inputs lie on their targets, if asked for, and notes on how they lay."""
-    names = list(fields)
-    shifts: dict[Path, tuple[float, float] | None] = {}
-    for name in names[:: -(-len(names) // LOOKED_AT)]:
-        shifts[name] = _shift_of(fields[name])
-    if _shifted(shifts):
-        shifts |= {name: _shift_of(fields[name]) for name in names if name not in shifts}
-    notes = _notes(shifts, fields, align)
-    if not align:
-        return dict(fields), notes
-    moved = {name: _moved(fields[name], shift) for name, shift in _shifted(shifts).items()}
-    return {name: moved.get(name, fields[name]) for name in names}, notes
-
-
-def _shift_of(field: Field) -> tuple[float, float] | None:
-    """Return by how much the input has to be moved, None where that cannot be told."""
-    given, target = field.read([0], *middle(field.area, _MEASURED_PX))
-    try:
-        return estimate_shift(_comparable(target), _comparable(given), upsample=4)
-    except ValueError:  # no contrast, or nothing in common: another stain, another contrast
-        return None
-
-
-def _comparable(image: Array) -> Array:
-    return image if image.shape[-1] == 3 else image[..., 0]
-
-
-def _shifted(shifts: Mapping[Path, tuple[float, float] | None]) -> dict[Path, tuple[float, float]]:
-    return {name: shift for name, shift in shifts.items() if shift and np.abs(shift).max() >= REGISTERED_PX}
-
-
-def _moved(field: Field, shift: tuple[float, float]) -> Field:
-    whole = round(shift[0]), round(shift[1])
-    area = common_area([(0, 0), whole], field.target.shape[:2])
-    return replace(field, shifts_px=(whole,), area=area)
-
-
-def _notes(shifts: Mapping[Path, tuple[float, float] | None], fields: Mapping[Path, Field], align: bool) -> list[str]:
-    notes = []
-    if unknown := [name for name, shift in shifts.items() if shift is None]:
-        notes.append(
-            f"whether {len(unknown)} of {len(shifts)} inputs lie on their targets cannot be told, e.g. {unknown[0].name}: they "
-            "have too little in common"
-        )
-    if far := _shifted(shifts):
-        worst = max(far, key=lambda name: np.hypot(*far[name]))
-        dy, dx = far[worst]
-        notes.append(
-            f"{len(far)} of {len(fields)} inputs do not lie on their targets, at most by {np.hypot(dy, dx):.2g} px "
-            f"({worst.name}: {dy:+g} down, {dx:+g} right): "
-            + (
-                "they were moved by whole pixels and cut to what both show"
-                if align
-                else "train with align to move them"
-            )
-        )
-    return notes
 
 
 def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:

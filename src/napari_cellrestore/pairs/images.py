@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ OUTSIDE_PERCENT = 0.1
 #: Images that grey levels of floating point are measured in, evenly over all.
 _MEASURED_IMAGES = 64
 #: Factor between the ranges of inputs and targets from which they are in other units.
-_OTHER_UNITS = 10.0
+OTHER_UNITS = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +142,11 @@ class ImagePairs:
         self.dtypes = dtype, target_dtype
         if self.ONE_TYPE:
             _same_type([inputs[0], targets[0]], "images")
+        self.notes = list(notes)
         sizes = {picture.pixel_um for picture in (*inputs, *targets)}
         self.pixel_um = sizes.pop() if len(sizes) == 1 else None
-        self.notes = list(notes)
-        if len(sizes) > 1:
-            self.notes.append("the images state different pixel sizes, so none is known")
+        if sizes:
+            self.notes.append(_unlike_sizes(sizes))
         self._limits = DETECTOR_RANGE.get(dtype)
         given = _checked(intensity_range) or self._limits
         if dtype == target_dtype:
@@ -159,6 +159,11 @@ class ImagePairs:
     def __len__(self) -> int:
         """Return the number of fields to train on."""
         return len(self._train)
+
+    @property
+    def levels_um(self) -> Array:
+        """How far inputs to train on are out of focus, of those of which it is known."""
+        return np.array([level for field in self._train for level in field.levels_um if level is not None])
 
     def crop(self, rng: np.random.Generator, size: int) -> Crop:
         """Return a pair of ``size`` x ``size`` pixels, float32, in the grey levels of the images."""
@@ -198,20 +203,20 @@ class ImagePairs:
 
     def _measured_range(self) -> tuple[float, float]:
         few = self._few()
-        inputs = _usual_levels(_shown(few))
-        targets = _usual_levels([field.target for field in few])
+        inputs = _finite_levels(_shown(few))
+        targets = _finite_levels([field.target for field in few])
         spans = sorted((inputs[1] - inputs[0], targets[1] - targets[0]))
-        if spans[1] > _OTHER_UNITS * spans[0]:
+        if spans[1] > OTHER_UNITS * spans[0]:
             raise ValueError(
                 f"grey levels of inputs are {inputs[0]:g} to {inputs[1]:g}, of targets {targets[0]:g} to {targets[1]:g}: "
-                "save both in the same units, or give intensity_range"
+                "rescale one set to the grey levels of the other"
             )
         low, high = min(inputs[0], targets[0]), max(inputs[1], targets[1])
         self._say_measured("pixels", low, high)
         return low, high
 
     def _measured(self, which: str, pictures: Sequence[Picture]) -> tuple[float, float]:
-        low, high = _usual_levels(pictures)
+        low, high = _finite_levels(pictures)
         self._say_measured(f"pixels of {which}", low, high)
         return low, high
 
@@ -255,15 +260,20 @@ def in_area(field: Field, area: Roi) -> Field:
     return replace(field, area=area)
 
 
-def _usual_levels(pictures: Sequence[Picture]) -> tuple[float, float]:
+def usual_levels(pictures: Sequence[Picture]) -> tuple[float, float]:
+    """Return the grey levels between which all but :data:`OUTSIDE_PERCENT` at either end lie; both alike of one level."""
     levels = np.concatenate([_thinned(picture).ravel() for picture in pictures])
-    if not np.isfinite(levels).all():
-        bad = next(picture.name for picture in pictures if not np.isfinite(_thinned(picture)).all())
-        raise ValueError(f"{bad}: pixels are not finite (NaN or infinite); mend the image or leave it out")
     low, high = np.percentile(levels, [OUTSIDE_PERCENT, 100 - OUTSIDE_PERCENT])
+    return float(low), float(high)
+
+
+def _finite_levels(pictures: Sequence[Picture]) -> tuple[float, float]:
+    if bad := [picture.name for picture in pictures if not np.isfinite(_thinned(picture)).all()]:
+        raise ValueError(f"{bad[0]}: pixels are not finite (NaN or infinite); mend the image or leave it out")
+    low, high = usual_levels(pictures)
     if low == high:
         raise ValueError(f"{pictures[0].name}: nearly all grey levels are {low:g}, there is nothing to learn from")
-    return float(low), float(high)
+    return low, high
 
 
 def _thinned(picture: Picture) -> Array:
@@ -294,6 +304,15 @@ def _same(what: str, named: Sequence[tuple[str, Any]], which: str) -> Any:
                 f"{name} has {said[0]}, {other} has {said[1]}: {which} must all be alike; convert the others"
             )
     return value
+
+
+def _unlike_sizes(sizes: Collection[float | None]) -> str:
+    known = sorted(size for size in sizes if size is not None)
+    said = f"{known[0]:g} um" + (f" to {known[-1]:g} um" if len(known) > 1 else ", others none")
+    return (
+        f"the images state different pixel sizes, {said}, so none is known: resample them to one, as what is alike must have "
+        "one size in pixels"
+    )
 
 
 def _checked(given: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -15,14 +15,22 @@ import numpy as np
 from napari_cellrestore.pairs.crop import Crop, Pairs
 from napari_cellrestore.pairs.defocus import DefocusPairs
 from napari_cellrestore.pairs.folders import folder_fields, match_folders
-from napari_cellrestore.pairs.images import Field, ImagePairs
+from napari_cellrestore.pairs.images import OTHER_UNITS, Field, ImagePairs, usual_levels
 from napari_cellrestore.pairs.led_stacks import LedPairs, led_fields
 from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, images_in, open_picture
-from napari_cellrestore.pairs.split import SETS, Split, check_leaks, fingerprint, look_alikes, split_by_image
+from napari_cellrestore.pairs.split import (
+    SETS,
+    Split,
+    check_leaks,
+    fingerprint,
+    identical_files,
+    look_alikes,
+    split_by_image,
+)
 from napari_cellrestore.pairs.stacks import some, stack_fields, stacks_in
 from napari_cellrestore.pairs.unpaired import MixedPairs, UnpairedImages
 from napari_cellrestore.pairs.way_back import WayBack, turned_round
-from napari_cellrestore.recipe import ImageSource, Recipe
+from napari_cellrestore.recipe import Augmentation, ImageSource, Recipe
 
 Array = np.ndarray
 
@@ -30,6 +38,10 @@ Array = np.ndarray
 _USED = 0.25
 #: Look-alikes are looked for in at most so many images: each is decoded for it.
 LOOK_ALIKE_IMAGES = 2000
+#: Images that grey levels are compared in, evenly over all.
+LEVELS_IMAGES = 8
+#: Fewer images than this say little, also of what was learnt.
+FEW_IMAGES = 10
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,9 @@ class _Found:
     files: list[Split]
     notes: list[str]
     look: Mapping[Path, Picture]
+    #: To compare grey levels of: some inputs and targets, none where inputs are made of the targets.
+    inputs: Sequence[Picture] = ()
+    targets: Sequence[Picture] = ()
 
 
 def training_images(recipe: Recipe) -> TrainingImages:
@@ -120,6 +135,7 @@ def training_images(recipe: Recipe) -> TrainingImages:
     """
     if not recipe.images:
         raise ValueError(f"recipe {recipe.name!r} names no images: give a folder of them")
+    recipe.check_images()
     wanted = _Wanted(recipe, Room())
     found: dict[str, list[_Found]] = defaultdict(list)
     sharp = {}
@@ -133,7 +149,12 @@ def training_images(recipe: Recipe) -> TrainingImages:
         found["sharp"].append(_sharp(sharp, wanted))
     everything = list(chain.from_iterable(found.values()))
     check_leaks(chain.from_iterable(one.files for one in everything))
-    notes = [*chain.from_iterable(one.notes for one in everything), *_look_alikes(everything), *_unused(everything)]
+    notes = [
+        *chain.from_iterable(one.notes for one in everything),
+        *_look_alikes(everything),
+        *chain.from_iterable(_levels(one) for one in everything),
+        *_few(everything),
+    ]
     splits = {name: split for one in everything for name, split in one.splits.items()}
     return TrainingImages(
         _mixed(found), splits, lambda: chain.from_iterable(one.pairs.test() for one in everything), tuple(notes)
@@ -158,13 +179,30 @@ def _sharp(splits: dict[str, Split], wanted: _Wanted) -> _Found:
     return _Found(pairs, splits, list(splits.values()), [], pairs.pictures)
 
 
-def _paired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+def _check_two_folders(source: ImageSource) -> None:
+    if Path(source.input).resolve() == Path(str(source.target)).resolve():
+        raise ValueError("inputs and targets are one folder: give images of two kinds, each in a folder of its own")
+
+
+def _matched(source: ImageSource) -> tuple[dict[Path, Path], list[str]]:
+    """Return the target of each input and notes; ValueError where every target is its input once more."""
+    _check_two_folders(source)
     matched, notes = match_folders(source.input, str(source.target))
+    if all(identical_files(pair) for pair in matched.items()):
+        raise ValueError(
+            f"inputs and targets are the same files, e.g. {next(iter(matched)).name}: give what goes in, and what should come "
+            "out"
+        )
+    return matched, notes
+
+
+def _paired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
+    matched, notes = _matched(source)
     split = split_by_image(list(matched), every=source.every, slide=source.slide)
     targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
     fields, shifted = folder_fields(matched, wanted.room, align=source.align)
     pairs = wanted.image_pairs(split, fields, [*notes, *shifted])
-    return _Found(pairs, {name: split}, [split, targets], pairs.notes, _targets(fields))
+    return _recorded(name, pairs, [split, targets], fields)
 
 
 def _stacks(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
@@ -175,17 +213,11 @@ def _stacks(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
         raise ValueError(f"{len(fields)} focus stacks can be used, 3 or more are needed to split them{left}")
     split = split_by_image(list(fields), every=source.every, slide=source.slide)
     pairs = wanted.image_pairs(split, fields, notes)
-    return _Found(pairs, {name: split}, [split], pairs.notes, _targets(fields))
+    return _recorded(name, pairs, [split], fields)
 
 
 def _unpaired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
-    if not wanted.recipe.cyclic:
-        raise ValueError(
-            f"recipe {wanted.recipe.name!r} learns from pairs, these images do not belong to each other: give pairs, or take a "
-            "recipe such as CycleGAN"
-        )
-    if Path(source.input).resolve() == Path(str(source.target)).resolve():
-        raise ValueError("inputs and targets are one folder: give images of two kinds, each in a folder of its own")
+    _check_two_folders(source)
     if wanted.recipe.in_planes > 1:
         raise ValueError(f"in_planes is {wanted.recipe.in_planes}: unpaired images are of one plane; use focus stacks")
     splits = {
@@ -199,15 +231,18 @@ def _unpaired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
         augmentation=wanted.recipe.augmentation,
         intensity_range=wanted.recipe.intensity_range,
     )
-    return _Found(pairs, splits, list(splits.values()), pairs.notes, pictures)
+    return _Found(pairs, splits, list(splits.values()), pairs.notes, pictures, ours[0], theirs[0])
 
 
-def _targets(fields: Mapping[Path, Field]) -> dict[Path, Picture]:
-    return {path: field.target for path, field in fields.items()}
+def _recorded(name: str, pairs: ImagePairs, files: list[Split], fields: Mapping[Path, Field]) -> _Found:
+    """Return what a source of recorded pairs gives; the first of ``files`` are those of its inputs."""
+    targets = {path: field.target for path, field in fields.items()}
+    inputs = [field.inputs[plane] for field in fields.values() for plane in field.usual(1)]
+    return _Found(pairs, {name: files[0]}, files, pairs.notes, targets, inputs, list(targets.values()))
 
 
 def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
-    matched, notes = match_folders(source.input, str(source.target))
+    matched, notes = _matched(source)
     split = split_by_image(list(matched), every=source.every, slide=source.slide)
     targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
     fields, leds = led_fields(matched, wanted.room, wanted.recipe.leds)
@@ -216,9 +251,22 @@ def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
         leds=leds,
         turn=wanted.recipe.augmentation is None or wanted.recipe.augmentation.quarter_turns,
         intensity_range=wanted.recipe.intensity_range,
-        notes=notes,
+        notes=[*notes, *_idle(wanted.recipe.augmentation)],
     )
-    return _Found(pairs, {name: split}, [split, targets], pairs.notes, _targets(fields))
+    return _recorded(name, pairs, [split, targets], fields)
+
+
+def _idle(augmentation: Augmentation | None) -> list[str]:
+    """Return a note on the changes that LED stacks are not given."""
+    if augmentation is None:
+        return []
+    idle = [name for name, value in augmentation if value and name not in ("flips", "quarter_turns")]
+    idle += ["flips"] * (augmentation.flips != augmentation.quarter_turns)
+    if not idle:
+        return []
+    return [
+        f"augmentation: {', '.join(idle)} change nothing here; of LED stacks quarter_turns alone counts, for all turns and mirrors"
+    ]
 
 
 #: How each kind of source but sharp images becomes pairs.
@@ -276,18 +324,50 @@ def _look_alikes(found: Iterable[_Found]) -> list[str]:
     ]
 
 
-def _unused(found: Iterable[_Found]) -> list[str]:
-    """Return a note where images of 16 bits use a small part of their range."""
-    for one in found:
-        low, high = one.pairs.intensity_range
-        of_16_bits = [picture for picture in one.look.values() if picture.dtype == np.uint16]
-        if (low, high) != DETECTOR_RANGE["uint16"] or not of_16_bits:
-            continue
-        few = of_16_bits[:: -(-len(of_16_bits) // 8)]
-        brightest = max(int(picture.whole().max()) for picture in few)
-        if brightest < _USED * high:
-            return [
-                f"images of 16 bits reach {brightest} of {high:g}: the network sees them nearly black; give the range of the "
-                f"camera, such as intensity_range: [0, {2 ** int(np.ceil(np.log2(brightest + 1))) - 1}]"
-            ]
-    return []
+def _levels(one: _Found) -> list[str]:
+    """Return a note where inputs and targets have unlike grey levels, or use a small part of 16 bits."""
+    pairs, inputs, targets = one.pairs, _spread(one.inputs), _spread(one.targets or list(one.look.values()))
+    apart = bool(inputs) and pairs.dtypes[0] != pairs.dtypes[1]
+    if unused := _unused(inputs if apart else [*inputs, *targets], pairs.intensity_range):
+        return [unused]
+    if not inputs:
+        return []
+    known, ranges = [usual_levels(inputs), usual_levels(targets)], (pairs.intensity_range, pairs.target_range)
+    least, most = sorted((b - a) / (high - low) for (a, b), (low, high) in zip(known, ranges, strict=True))
+    if not (least > 0 and most > OTHER_UNITS * least):
+        return []
+    said = [f"{a:.5g} to {b:.5g} of {low:g} to {high:g}" for (a, b), (low, high) in zip(known, ranges, strict=True)]
+    return [
+        f"grey levels of inputs are {said[0]}, of targets {said[1]}: the network sees one of them nearly flat; rescale one set "
+        "to the grey levels of the other"
+    ]
+
+
+def _unused(pictures: Sequence[Picture], known: tuple[float, float]) -> str:
+    """Return what is to be said where images of 16 bits use a small part of their range, else nothing."""
+    if known != DETECTOR_RANGE["uint16"] or not pictures or pictures[0].dtype != np.uint16:
+        return ""
+    brightest = max(int(picture.whole().max()) for picture in pictures)
+    if brightest >= _USED * known[1]:
+        return ""
+    return (
+        f"images of 16 bits reach {brightest} of {known[1]:g}: the network sees them nearly black; give the range of the "
+        f"camera, such as intensity_range: [0, {2 ** int(np.ceil(np.log2(brightest + 1))) - 1}]"
+    )
+
+
+def _spread(pictures: Sequence[Picture]) -> Sequence[Picture]:
+    """Return a few pictures, evenly over all."""
+    return pictures[:: -(-len(pictures) // LEVELS_IMAGES)] if pictures else []
+
+
+def _few(found: Iterable[_Found]) -> list[str]:
+    """Return a note where images are few."""
+    splits = [split for one in found for split in one.splits.values()]
+    train, validation, test = (sum(len(getattr(split, name)) for split in splits) for name in SETS)
+    if train + validation + test >= FEW_IMAGES:
+        return []
+    return [
+        f"images are few: {train} to train on, and a number measured on {test} says little; add images, or cut large ones into "
+        "parts"
+    ]

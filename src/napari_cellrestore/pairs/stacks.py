@@ -12,6 +12,7 @@ from napari_cellrestore.files import image_suffixes, open_stack
 from napari_cellrestore.focus import FocusCurve, focus_curve
 from napari_cellrestore.pairs.images import Field
 from napari_cellrestore.pairs.picture import Picture, Room
+from napari_cellrestore.pairs.shifts import drift_notes
 from napari_cellrestore.register import common_area, follow_shifts
 from napari_cellrestore.stack import ImageStack
 
@@ -72,7 +73,8 @@ def stack_fields(
             notes += said
     if not fields:
         raise ValueError(f"none of {len(stacks)} stacks can be used: {some(notes)}")
-    return fields, notes
+    # of planes that are aligned nothing is left; at the dip contrast changes its sign, which looks like a shift
+    return fields, notes if align or at_minimum else [*notes, *drift_notes(fields)]
 
 
 def _field(name: str, stack: ImageStack, room: Room, align: bool, at_minimum: bool) -> tuple[Field, list[str]]:

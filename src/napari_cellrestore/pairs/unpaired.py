@@ -59,6 +59,11 @@ class UnpairedImages:
             low, high = zip(ours.intensity_range, theirs.intensity_range, strict=True)
             self.intensity_range = self.target_range = min(low), max(high)
         self.notes = [*notes, *ours.notes, *theirs.notes]
+        if ours.pixel_um and theirs.pixel_um and ours.pixel_um != theirs.pixel_um:
+            self.notes.append(
+                f"inputs state pixels of {ours.pixel_um:g} um, targets of {theirs.pixel_um:g} um: what is alike has another "
+                "size in each; resample one set to the pixel size of the other"
+            )
 
     def __len__(self) -> int:
         """Return the number of images to train on, of the kind that has more."""
@@ -131,6 +136,11 @@ class MixedPairs:
         self.dtypes = parts[0].dtypes
         sizes = {part.pixel_um for part in parts}
         self.pixel_um = sizes.pop() if len(sizes) == 1 else None
+
+    @property
+    def levels_um(self) -> Array:
+        """How far inputs to train on are out of focus, of those of which it is known."""
+        return np.concatenate([np.asarray(getattr(part, "levels_um", ()), float) for part in self._parts])
 
     def crop(self, rng: np.random.Generator, size: int) -> Crop:
         """Return a crop of one of the sets."""

@@ -3,6 +3,7 @@
 from napari_cellrestore.recipe.named import RECIPES, read_recipe
 from napari_cellrestore.recipe.recipe import CYCLIC, OTHER_LOSSES, Recipe
 from napari_cellrestore.recipe.settings import (
+    ALIGNED,
     WITH_TARGETS,
     Augmentation,
     DefocusSettings,
@@ -12,6 +13,7 @@ from napari_cellrestore.recipe.settings import (
 )
 
 __all__ = [
+    "ALIGNED",
     "CYCLIC",
     "OTHER_LOSSES",
     "RECIPES",

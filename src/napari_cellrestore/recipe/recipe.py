@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from napari_cellrestore.card import field_errors
+from napari_cellrestore.card import MOST_ERRORS, field_errors
 from napari_cellrestore.plain import from_yaml
 from napari_cellrestore.recipe.settings import (
     Augmentation,
@@ -47,9 +47,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1)
-    task: Literal["deblur", "enhance", "stain", "transfer", "distance"] = "deblur"
-    summary: str = ""
+    name: str = Field(min_length=1, description="Of the recipe, and of its model where no other is given")
+    task: Literal["deblur", "enhance", "stain", "transfer", "distance"] = Field(
+        "deblur", description="What its models are for: where they are offered, and what their cards say"
+    )
+    summary: str = Field("", description="One sentence, for lists")
     network: str = Field(description="Architecture, a key of NETWORKS")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the architecture")
     in_planes: int = Field(1, ge=1, description="Planes of a stack that enter together")
@@ -57,23 +59,28 @@ class Recipe(BaseModel):
     levels_um: tuple[float, ...] = Field((), description="Distances from focus that the network distance tells apart")
     start: str | None = Field(None, description="Model, or folder of one, whose weights it starts from")
     losses: dict[str, float] = Field(description="Weights of the losses, keys of LOSSES or of OTHER_LOSSES")
-    discriminator: DiscriminatorSettings | None = None
-    features: FeatureSettings | None = None
+    discriminator: DiscriminatorSettings | None = Field(None, description="What judges, for adversarial losses")
+    features: FeatureSettings | None = Field(None, description="What is compared by the loss feature")
 
     steps: int = Field(12_000, ge=1, description="Batches seen")
     batch: int = Field(4, ge=1, description="Crops a step")
     crop_px: int = Field(256, ge=16, description="Side of a crop in pixels")
     optimiser: Literal["adam", "muon"] = Field("adam", description="adam is AdamW, Adam where nothing decays")
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0, description="Of all weights, or under muon of those that are not its own")
     muon_rate: float = Field(0.01, gt=0, description="Learning rate of the inner convolutions under muon")
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "one-cycle", "plateau"] = "constant"
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's decay of means of gradient and of its square")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of the weights")
+    schedule: Literal["constant", "one-cycle", "plateau"] = Field(
+        "constant", description="How the learning rate changes"
+    )
     patience: int | None = Field(None, ge=1, description="Validations without gain before the run stops")
     average: float = Field(0.0, ge=0, lt=1, description="Moving average of the weights; 0 keeps the last ones")
     gradient_limit: float | None = Field(None, gt=0, description="Largest norm of the gradient")
-    precision: Literal["float32", "bf16"] = "float32"
-    seed: int = 0
+    precision: Literal["float32", "bf16"] = Field(
+        "float32",
+        description="bf16 computes in bfloat16 where the processor or graphics card has it; weights stay float32",
+    )
+    seed: int = Field(0, description="Of all that is drawn at random")
     checkpoint_every: int = Field(500, ge=1, description="Steps between saved states, each with a validation")
 
     pairs: DefocusSettings = Field(default_factory=DefocusSettings, description="Simulated defocus of sharp images")
@@ -90,6 +97,20 @@ class Recipe(BaseModel):
     def cyclic(self) -> bool:
         """Whether two generators learn, there and back."""
         return any(name in self.losses for name in CYCLIC)
+
+    def check_images(self) -> None:
+        """Raise ValueError where its losses cannot learn from the kinds of its images."""
+        kinds = {source.kind for source in self.images}
+        if "unpaired" in kinds and not self.cyclic:
+            raise ValueError(
+                f"recipe {self.name!r} learns from pairs, these images do not belong to each other: give pairs, or take a "
+                "recipe such as CycleGAN"
+            )
+        if kinds == {"unpaired"} and "adversarial" not in self.losses:
+            raise ValueError(
+                f"recipe {self.name!r} has no adversarial loss: from unpaired images alone it learns to leave images as they "
+                "are; give pairs too, or take a recipe such as CycleGAN"
+            )
 
     @model_validator(mode="after")
     def _losses_weigh(self) -> Recipe:
@@ -128,7 +149,7 @@ class Recipe(BaseModel):
             return cls(**content)
         except (ValidationError, TypeError) as error:
             said = "; ".join(field_errors(error)) if isinstance(error, ValidationError) else str(error)
-            raise ValueError(f"the recipe: {said}. Known fields: {', '.join(cls.model_fields)}") from error
+            raise ValueError(f"the recipe: {said}. {_known_fields(error)}") from error
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML."""
@@ -141,3 +162,27 @@ class Recipe(BaseModel):
             return cls.from_yaml(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
+
+
+def _known_fields(error: ValidationError | TypeError) -> str:
+    """Return the fields of the tables that errors lie in."""
+    places = [item["loc"][:-1] for item in error.errors()] if isinstance(error, ValidationError) else [()]
+    tables = dict(map(_table_at, places[:MOST_ERRORS]))
+    return " ".join(f"Known fields{name}: {', '.join(table.model_fields)}." for table, name in tables.items())[:-1]
+
+
+def _table_at(place: tuple[int | str, ...]) -> tuple[type[BaseModel], str]:
+    """Return the innermost table of fields on the way to a place in a recipe, and how it is called after "fields"."""
+    table: type[BaseModel] = Recipe
+    called = ""
+    for name in place:
+        inner = _table_in(table.model_fields[name].annotation) if name in table.model_fields else None
+        table, called = (inner, f" of {name}") if inner else (table, called)
+    return table, called
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the table that a field holds: itself, in a tuple, or where it is given."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for part in get_args(annotation) if (table := _table_in(part))), None)
