@@ -111,6 +111,23 @@ def test_an_estimator_is_given_features():
         agreement(Nearest(), images, images)
 
 
+def test_images_without_features_are_left_out_and_counted():
+    class Nearest:
+        def predict(self, table):
+            return np.where(np.asarray(table)[:, 0] > 5, "high", "low")
+
+    def level(image):
+        return None if image is None else [image]
+
+    found = agreement(Nearest(), [9, None, 2, None], [9, 9, None, None], features=level)
+    assert (found.classes, found.counts.tolist(), found.left_out) == (("high",), [[1]], 3)
+    assert agreement(Nearest(), [None], [None], features=level).left_out == 1
+    with pytest.raises(
+        ValueError, match=r"features have the shapes \[\(1,\), \(2,\)\]: measure the same of every image"
+    ):
+        agreement(Nearest(), [1, 2], [1, 2], features=lambda image: [image] * image)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -193,3 +193,19 @@ def test_lines_large_regions_and_dark_grey_are_no_spots():
     assert spot == {"label": 1, "y_px": 102.5, "x_px": 92.5, "area_px": 36.0, "contrast": pytest.approx(0.9)}
     assert len(black_spots(image, largest_px=5)) == 0
     assert len(black_spots(np.zeros((30, 30)))) == 0
+
+
+# --- alpha
+
+
+@pytest.mark.parametrize("opacity", [0, 128, 255])
+def test_alpha_is_no_colour(smear, opacity):
+    image = smear[:256, :256].copy()
+    image[100:106, 100:106] = 5
+    board = np.clip(image + 4 * BOARD[:, :, None], 0, 255).astype(np.uint8)
+    alpha = np.full(image.shape[:2], opacity, np.uint8)
+    alpha[::2, ::2] -= opacity // 2
+    found, with_alpha = black_spots(image), black_spots(np.dstack([image, alpha]))
+    assert len(found) == len(black_spots(image, np.dstack([image, alpha]))) + 1 == 1
+    assert with_alpha.table == found.table
+    assert checkerboard_ratios(np.dstack([board, alpha])) == checkerboard_ratios(board)

@@ -328,6 +328,18 @@ def test_a_class_that_is_not_there_is_said(smear):
     assert fit_system([empty], classes="background").priors.tolist() == [1.0]
 
 
+def test_a_class_of_few_images_is_minded():
+    plain = [drawn(seed, white_cell=False)[0] for seed in range(1, 4)]
+    few = fit_system([drawn(0)[0], *plain])
+    assert [note.split(":")[0] for note in few.notes] == [
+        f"{name!r} comes from 1 of 4 images, {few.pixels[CLASSES.index(name)]:.0f} pixels" for name in CLASSES[2:]
+    ]
+    transfer = fit_transfer(few, fit_system([drawn(5)[0]]))
+    assert "source: 'nucleus' comes from 1 of 4 images" in transfer.notes[0]
+    small = fit_system([drawn(0)[0][:, :105]], classes=("nucleus", "red cell"))
+    assert any("'nucleus' comes from 1 of 1 images" in note for note in small.notes)
+
+
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [
@@ -338,6 +350,11 @@ def test_a_class_that_is_not_there_is_said(smear):
         (np.zeros((5, 5, 3), np.float32), {}, r"float32, whose full scale is not known.*such as 0 and 1"),
         (np.full((5, 5, 3), np.nan), {"intensity": (0, 1)}, "not finite"),
         (np.zeros((5, 5, 3), np.uint16), {"intensity": (5, 5)}, r"intensity is \(5, 5\): give \(black, full scale\)"),
+        (
+            np.zeros((5, 5, 3), np.uint8),
+            {"intensity": (0, 65535)},
+            r"image is uint8, which holds 0 to 255: give grey levels",
+        ),
     ],
 )
 def test_images_without_known_colours(image, options, message, transfer):
@@ -435,6 +452,31 @@ def test_macenko_finds_two_stains():
     moved = fit_macenko([source], [target]).apply(source)
     assert np.abs(source.astype(float) - target).mean() > 10
     assert np.abs(moved.astype(float) - target).mean() < 3
+
+
+def test_macenko_of_images_without_stain():
+    pytest.importorskip("torchstain", reason="torchstain is not installed: pip install 'napari-cellrestore[stain]'")
+    white = np.full((200, 200, 3), 240, np.uint8)
+    with pytest.raises(ValueError, match="images of the target show no stain: 0 of 20000 pixels are darker than white"):
+        fit_macenko([drawn()[0]], [white])
+
+
+@pytest.mark.parametrize("fit", [fit_hedlund_morell, fit_reinhard, fit_macenko])
+def test_source_and_target_have_their_own_grey_levels(fit):
+    """16 bit to 8 bit is what 8 bit to 8 bit is; the range of the source is that of a target of its type."""
+    if fit is fit_macenko:
+        pytest.importorskip("torchstain", reason="torchstain is not installed: pip install 'napari-cellrestore[stain]'")
+    (source, _), (target, _) = drawn(0), drawn(1)
+    expected = fit([source], [target]).apply(source).astype(float)
+    deep, full = source.astype(np.uint16) * 257, {"intensity": (0, 65535)}
+    for made in (
+        fit(iter([deep]), iter([target]), **full),
+        fit([deep], [target.astype(np.uint16) * 257], **full),
+        fit([deep], [target.astype(np.uint16) * 16], **full, target_intensity=(0, 4080)),
+    ):
+        np.testing.assert_allclose(made.apply(deep, **full) / 257, expected, atol=2)
+    with pytest.raises(ValueError, match="image 1 is float64, whose full scale is not known"):
+        fit([deep], [target / 255], **full)
 
 
 def test_macenko_without_torchstain(monkeypatch):

@@ -11,11 +11,13 @@ from skimage.io import imsave
 
 from napari_cellrestore.cli import main
 from napari_cellrestore.engine import Runner, available_engines
+from napari_cellrestore.files import write_tiff
 from napari_cellrestore.model import list_models, load_model
 from napari_cellrestore.networks import COLOUR_MAPS, create_network
 from napari_cellrestore.restore import plan_restoration, restore
 from napari_cellrestore.simulate import draw_smear
-from napari_cellrestore.stain import fit_hedlund_morell, fit_system, fit_transfer
+from napari_cellrestore.stack import ImageStack
+from napari_cellrestore.stain import StainTransfer, fit_hedlund_morell, fit_system, fit_transfer
 from napari_cellrestore.stain_model import save_stain, stain_model
 
 MIX = np.array([[0.8, 0.1, 0.0], [0.0, 0.75, 0.1], [0.1, 0.0, 0.7]])
@@ -176,13 +178,71 @@ def test_the_command_as_json(folders, models, capsys):
     assert said["source"]["images"] == 2
 
 
+@pytest.fixture
+def deep(folders, tmp_path):
+    """A folder of 16 bit of the smears of "here"."""
+    (tmp_path / "deep").mkdir()
+    for number in range(3):
+        write_tiff(tmp_path / "deep" / f"{number}.tif", ImageStack(drawn(10 + number).astype(np.uint16) * 257, "YXS"))
+    return tmp_path / "deep"
+
+
+def test_the_range_of_16_bit_is_not_that_of_an_8_bit_target(folders, deep, models, capsys):
+    words = ["stain", str(deep), str(folders / "there"), "--pixel", "0.1", "--json"]
+    assert main([*words, "--name", "deep", "--intensity", "0", "65535"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert run(folders, "--name", "shallow", "--json") == 0
+    shallow = json.loads(capsys.readouterr().out)
+    assert said["after"] == pytest.approx(shallow["after"], abs=0.3)
+    assert said["target"] == shallow["target"]
+    for more, message in (
+        (
+            [],
+            "1.tif is uint16, whose full scale is not known: give black and full scale (--intensity), such as 0 and 65535",
+        ),
+        (["--intensity", "5", "5"], "--intensity is (5.0, 5.0): give (black, full scale)"),
+        (["--intensity", "0", "65535", "--target-intensity", "0", "4095"], "--target-intensity is (0.0, 4095.0) and"),
+    ):
+        assert main([*words, "--name", "new", *more]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_means_are_of_classes_found_both_times(folders, models, capsys, monkeypatch):
+    """The result loses its nuclei where what becomes of them is measured to be nothing."""
+    from napari_cellrestore.cli import stain
+
+    distances = {"background": 2.0, "red cell": 4.0, "nucleus": 30.0}, {"background": 1.0, "red cell": 2.0}
+    monkeypatch.setattr(stain, "_distances", lambda *_: distances)
+    assert run(folders, "--name", "lost") == 0
+    said = capsys.readouterr()
+    mean = next(line for line in said.out.splitlines() if line.startswith("mean"))
+    assert mean.split()[1:] == ["3.0", "1.5"]
+    assert "Mind: in the result of the images kept out nucleus is not found any more" in said.err
+    data = load_model("lost").card.data
+    assert "mean colour distance of background, red cell fell from 3.0 to 1.5; in the result" in data
+    distances[1].update({"background": 9.0})
+    assert run(folders, "--name", "worse") == 0
+    assert "rose from 3.0 to 5.5" in load_model("worse").card.data
+
+
+def test_a_result_without_any_class_is_not_saved(folders, models, capsys, monkeypatch):
+    monkeypatch.setattr(StainTransfer, "apply", lambda self, image, **_: np.full_like(image, 200))
+    assert run(folders, "--name", "blank", "--without", "background", "cytoplasm", "nucleus") == 2
+    assert (
+        "in the result of the images kept out red cell is not found any more: nothing is saved"
+        in capsys.readouterr().err
+    )
+    assert not models.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--every", "1"], "--every 1: give 2 or more"),
         (["--without", "platelet"], "--without platelet: the classes are background"),
         (["--pixel", "1", "2", "3"], "give one pixel size, or one each"),
-        (["--spread", "much"], "spread is 'much'"),
+        (["--spread", "much"], "--spread is 'much'"),
+        (["--pixel", "0.001"], "give images that show it, of the right --pixel"),
     ],
 )
 def test_wrong_commands(words, message, folders, models, capsys):

@@ -48,8 +48,8 @@ def checkerboard_score(image: npt.ArrayLike, stride: int = 2) -> float:
     Parameters
     ----------
     image : (Y, X) or (Y, X, C) array
-        Any real type; the powers of colours are added. At least 16 strides along each side; the score of few tiles is
-        noisy, from 256 px on it is within about 0.1 of 1 for clean images.
+        Any real type; the powers of colours are added, of four the last is alpha and left out. At least 16 strides along each
+        side; the score of few tiles is noisy, from 256 px on it is within about 0.1 of 1 for clean images.
     stride : int
         Of the upsampling, 2 or more. JPEG has blocks of 8: its own pattern scores at 8, and a little at 2 and 4.
 
@@ -177,7 +177,7 @@ def black_spots(image: npt.ArrayLike, reference: npt.ArrayLike | None = None, *,
     Parameters
     ----------
     image : (Y, X) or (Y, X, C) array
-        Made by a network, in bright field: 0 is no light. Any real type.
+        Made by a network, in bright field: 0 is no light. Any real type; of four colours the last is alpha and left out.
     reference : array of the same rows and columns, optional
         What it was made from, or the truth; it may be of another microscope, its own white is taken. Without it a black
         particle of dirt counts.
@@ -244,7 +244,7 @@ def _is_spot(part: Any, level: Array, depth: Array, known: Array, largest_px: in
 
 
 def _colours(image: npt.ArrayLike) -> Array:
-    """Return (Y, X, C)."""
+    """Return (Y, X, C), without alpha."""
     values = np.asarray(image)
     if values.dtype.kind not in "buif":
         raise TypeError(f"image has dtype {values.dtype}: give real numbers (integer, float or bool)")
@@ -253,4 +253,6 @@ def _colours(image: npt.ArrayLike) -> Array:
     if not np.isfinite(values).all():
         bad = values.size - np.count_nonzero(np.isfinite(values))
         raise ValueError(f"{bad} of {values.size} pixels are not finite (NaN or infinite): mend them first")
-    return values[..., None] if values.ndim == 2 else values
+    if values.ndim == 2:
+        return values[..., None]
+    return values[..., :3] if values.shape[-1] == 4 else values

@@ -129,7 +129,7 @@ def agreement(
     classes : sequence, optional
         The labels there can be, in the order of the matrix; if not given those met, sorted.
     features : callable, optional
-        ``features(image) -> (P,) array`` for an estimator.
+        ``features(image) -> (P,) array`` for an estimator; None for an image that has none, which gets no class.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def agreement(
     Raises
     ------
     ValueError
-        More images of one kind than of the other, none, labels that are not among the classes.
+        More images of one kind than of the other, none, labels that are not among the classes, features of several lengths.
 
     Notes
     -----
@@ -178,8 +178,12 @@ def _labels(classifier: Any, images: Iterable[Any], features: Callable[[Any], An
         return [classifier(image) for image in images]
     if features is None:
         raise ValueError("classifier has predict, which takes features: say how an image is measured (features)")
-    table = [np.asarray(features(image), float) for image in images]
-    return list(np.asarray(classifier.predict(np.stack(table))).tolist()) if table else []
+    measured = [features(image) for image in images]
+    table = [np.asarray(one, float) for one in measured if one is not None]
+    if len(shapes := sorted({row.shape for row in table})) > 1:
+        raise ValueError(f"features have the shapes {shapes}: measure the same of every image, or give None")
+    found = iter(np.asarray(classifier.predict(np.stack(table))).tolist() if table else [])
+    return [None if one is None else next(found) for one in measured]
 
 
 def _percent(rate: Rate) -> str:

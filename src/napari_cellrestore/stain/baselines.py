@@ -4,8 +4,9 @@ All are fitted by ``fit(source_images, target_images)`` and applied by ``.apply(
 :func:`napari_cellrestore.stain.fit_hedlund_morell`. Statistics of the source are those of all its images, not of the image that is
 mapped, so that tiles give what the whole gives.
 
-Vahadane's (2016) is not among them: what there is of it needs SPAMS, which is under GPL-3 and has to be compiled, and no package of
-it is maintained.
+Vahadane's (2016) is not among them: the packages that have it bring more than a baseline may. Of torch-staintools the versions for
+a current numpy are for academic use only, tiatoolbox needs a torch before 2.13, and both need torchvision; SPAMS, which others
+need, is under GPL-3.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ import numpy as np
 from skimage.color import lab2rgb, rgb2lab
 
 from napari_cellrestore.stain.gaussians import RIDGE, Moments
-from napari_cellrestore.stain.images import FULL, Images, Range, as_given, grey_levels, levels, named_images
+from napari_cellrestore.stain.images import (
+    FULL,
+    Images,
+    Range,
+    as_given,
+    grey_levels,
+    levels,
+    named_images,
+    with_target_range,
+)
+from napari_cellrestore.stain.system import LEAST_PX
 from napari_cellrestore.stain.transfer import fit_hedlund_morell
 
 Array = np.ndarray
@@ -28,6 +39,8 @@ Array = np.ndarray
 _LIGHT = 240.0
 #: Pixels of an image that the stains are found from.
 _SAMPLE_PX = 20_000
+#: Density (natural logarithm) below which torchstain takes a pixel for clear, if it has it in any colour.
+_CLEAR = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +61,12 @@ class Reinhard:
             return _back(lab2rgb(lab) * FULL, image, intensity)
 
 
-def fit_reinhard(source: Images, target: Images, *, intensity: Range | None = None) -> Reinhard:
+def fit_reinhard(
+    source: Images, target: Images, *, intensity: Range | None = None, target_intensity: Range | None = None
+) -> Reinhard:
     """Fit the normalisation of Reinhard et al. 2001, in CIELAB instead of their l alpha beta, as is usual.
+
+    Grey levels as of :func:`napari_cellrestore.stain.fit_hedlund_morell`.
 
     Examples
     --------
@@ -57,8 +74,8 @@ def fit_reinhard(source: Images, target: Images, *, intensity: Range | None = No
     >>> fit_reinhard([ramp], [ramp // 2]).apply(ramp).mean().round()
     np.float64(65.0)
     """
-    ours, theirs = (_lab_moments(images, intensity) for images in (source, target))
-    return Reinhard(*ours, *theirs)
+    source, target, other = with_target_range(source, target, intensity, target_intensity)
+    return Reinhard(*_lab_moments(source, intensity), *_lab_moments(target, other))
 
 
 def _lab_moments(images: Images, intensity: Range | None) -> tuple[Array, Array]:
@@ -95,25 +112,35 @@ class Macenko:
         return _back(shown.reshape(colours.shape), image, intensity)
 
 
-def fit_macenko(source: Images, target: Images, *, intensity: Range | None = None) -> Macenko:
+def fit_macenko(
+    source: Images, target: Images, *, intensity: Range | None = None, target_intensity: Range | None = None
+) -> Macenko:
     """Fit the normalisation of Macenko et al. 2009; stains are found by torchstain (extra ``stain``), without torch.
 
     Made for two stains, haematoxylin and eosin. Colours are divided by the white of each set first, the grey level that 98 % of
-    its pixels do not exceed; torchstain takes one white for all.
+    its pixels do not exceed; torchstain takes one white for all. Grey levels as of
+    :func:`napari_cellrestore.stain.fit_hedlund_morell`. ValueError where hardly a pixel is stained.
     """
-    ours, theirs = (_stains(images, intensity) for images in (source, target))
-    return Macenko(ours, theirs)
+    source, target, other = with_target_range(source, target, intensity, target_intensity)
+    return Macenko(_stains(source, "source", intensity), _stains(target, "target", other))
 
 
-def _stains(images: Images, intensity: Range | None) -> Stains:
+def _stains(images: Images, which: str, intensity: Range | None) -> Stains:
     try:
         from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
     except ImportError as error:
         raise ValueError("torchstain is not installed: pip install 'napari-cellrestore[stain]'") from error
     sample = np.concatenate([_sample(levels(pixels, intensity, name)) for name, pixels in named_images(images)])
     white = np.maximum(np.percentile(sample, 98, axis=0), 1.0)
+    shown = sample / white * _LIGHT
+    stained = int((-np.log((shown + 1) / _LIGHT) >= _CLEAR).all(axis=1).sum())
+    if stained < LEAST_PX:
+        raise ValueError(
+            f"the images of the {which} show no stain: {stained} of {len(shown)} pixels are darker than white in all colours, "
+            f"{LEAST_PX} are needed; give images of stained cells"
+        )
     normalizer = NumpyMacenkoNormalizer()
-    normalizer.fit(sample / white * _LIGHT, Io=_LIGHT)
+    normalizer.fit(shown, Io=_LIGHT)
     return Stains(white, np.asarray(normalizer.HERef), np.asarray(normalizer.maxCRef))
 
 

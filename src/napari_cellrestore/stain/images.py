@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -90,7 +91,37 @@ def grey_levels(pixels: Any, intensity: Range | None, name: str = "image") -> Ra
     low, high = (float(level) for level in intensity)
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"intensity is {intensity}: give (black, full scale), two numbers, the first lower")
+    if array.dtype.kind in "iu" and not (np.iinfo(array.dtype).min <= low and high <= np.iinfo(array.dtype).max):
+        info = np.iinfo(array.dtype)
+        raise ValueError(
+            f"intensity is {intensity} and {name} is {array.dtype}, which holds {info.min} to {info.max}: give grey levels that "
+            "it can have"
+        )
     return low, high
+
+
+def with_target_range(
+    source: Images, target: Images, intensity: Range | None, target_intensity: Range | None
+) -> tuple[Images, Images, Range | None]:
+    """Return both sets of images, and the grey levels of the target's.
+
+    Those of the source are taken where none are given and the first images of both are of one type: what is full scale of
+    16 bit is nothing that 8 bit can hold.
+    """
+    if intensity is None or target_intensity is not None:
+        return source, target, target_intensity
+    (ours, source), (theirs, target) = (_first_type(images) for images in (source, target))
+    return source, target, intensity if ours == theirs else None
+
+
+def _first_type(images: Images) -> tuple[np.dtype[Any] | None, Images]:
+    """Return the type of the first image, None where there is none, and all images, of which an iterator lost none."""
+    listed = iter(_listed(images))
+    try:
+        first = next(listed)
+    except StopIteration:
+        return None, []
+    return _pixels(first, 1)[1].dtype, chain([first], listed)
 
 
 def as_given(colours: Array, pixels: Any) -> Array:

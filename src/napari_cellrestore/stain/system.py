@@ -18,6 +18,10 @@ Array = np.ndarray
 
 #: Pixels that a class must have in all images together: below, its covariance is that of a few spots.
 LEAST_PX = 500
+#: A class that fewer images show, and less than half of all, has the light and the stain of those alone.
+FEW_IMAGES = 10
+#: Pixels that show a class in an image.
+_SHOWN_PX = 100
 _ARRAYS = ("means", "covariances", "within", "priors", "pixels", "colour_mean", "colour_std")
 
 
@@ -146,6 +150,11 @@ def fit_system(
     ValueError
         No images, images without colours, a class with fewer than :data:`LEAST_PX` pixels.
 
+    Notes
+    -----
+    ``notes`` say which class fewer than :data:`FEW_IMAGES` images and less than half of all show, or has less than twice the
+    pixels that are needed: where hardly an image has a white cell, red cells of others may turn violet.
+
     Examples
     --------
     >>> from napari_cellrestore.simulate import draw_smear
@@ -157,16 +166,20 @@ def fit_system(
     """
     chosen = checked_classes(classes)
     moments, means, doubts = Moments(len(CLASSES)), [], []
+    showing = np.zeros(len(CLASSES), int)
     for name, pixels in named_images(images):
         colours = levels(pixels, intensity, name)
         shown = segmented(colours, pixel_um)
-        moments.add(colours.reshape(-1, 3), (shown.probabilities * shown.inside[..., None]).reshape(-1, len(CLASSES)))
+        weights = (shown.probabilities * shown.inside[..., None]).reshape(-1, len(CLASSES))
+        moments.add(colours.reshape(-1, 3), weights)
+        showing += weights.sum(axis=0) >= _SHOWN_PX
         means.append(colours.mean(axis=(0, 1), dtype=np.float64))
         doubts += [f"{Path(name).name}: {shown.doubt}"] if shown.doubt else []
     kept = [CLASSES.index(name) for name in chosen]
     check_pixels(moments.weights, kept, len(means))
     weights = moments.weights[kept]
     notes = [f"in {len(doubts)} of {len(means)} images nuclei were not used; {doubts[0]}"] if doubts else []
+    notes += _few(kept, moments.weights, showing, len(means))
     return StainSystem(
         classes=chosen,
         means=moments.means[kept],
@@ -201,6 +214,16 @@ def check_pixels(pixels: Array, wanted: Sequence[int], images: int) -> None:
         raise ValueError(
             f"class {said} in {images} images, {LEAST_PX} are needed: give images that show it, of the right pixel_um{leave}"
         )
+
+
+def _few(kept: Sequence[int], pixels: Array, showing: Array, images: int) -> list[str]:
+    """Return what is to be minded of classes that few images show, or few pixels."""
+    return [
+        f"{CLASSES[k]!r} comes from {showing[k]} of {images} images, {pixels[k]:.0f} pixels: a map from so few may not hold for "
+        "others; give images that show it, or leave it out"
+        for k in kept
+        if showing[k] < min(FEW_IMAGES, images / 2) or pixels[k] < 2 * LEAST_PX
+    ]
 
 
 def read_json(text: str) -> Any:

@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_cellrestore.stain.gaussians import log_norms, optimal_map, whitening
-from napari_cellrestore.stain.images import FULL, Images, Range, check_finite, grey_levels, rounded, with_alpha
+from napari_cellrestore.stain.images import (
+    FULL,
+    Images,
+    Range,
+    check_finite,
+    grey_levels,
+    rounded,
+    with_alpha,
+    with_target_range,
+)
 from napari_cellrestore.stain.system import StainSystem, fit_system, read_json
 
 Array = np.ndarray
@@ -220,6 +229,27 @@ def fit_transfer(source: StainSystem, target: StainSystem, *, spread: str = "wit
     return StainTransfer(source, target, spread)
 
 
-def fit_hedlund_morell(source: Images, target: Images, **options: Any) -> StainTransfer:
-    """Fit both systems and the map between them; options are those of :func:`fit_system`, for both."""
-    return fit_transfer(fit_system(source, **options), fit_system(target, **options))
+def fit_hedlund_morell(
+    source: Images,
+    target: Images,
+    *,
+    intensity: Range | None = None,
+    target_intensity: Range | None = None,
+    **options: Any,
+) -> StainTransfer:
+    """Fit both systems and the map between them.
+
+    Parameters
+    ----------
+    source, target : folder, files or arrays
+        As of :func:`fit_system`.
+    intensity, target_intensity : (float, float), optional
+        Grey levels of black and full scale of each; needed unless the images are of 8 bit. That of the source holds for the
+        target too where it has none of its own and both are of one type.
+    **options
+        Of :func:`fit_system`, for both.
+    """
+    source, target, theirs = with_target_range(source, target, intensity, target_intensity)
+    return fit_transfer(
+        fit_system(source, intensity=intensity, **options), fit_system(target, intensity=theirs, **options)
+    )
