@@ -144,6 +144,17 @@ def test_json_has_a_line_for_each_field_and_cell(run):
     assert sum("cell" in event for event in events) == sum(event["cells"] for event in fields)
 
 
+def test_where_all_are_refused_the_tables_say_why(run, folders, scans):
+    write_tiff(folders / "other.tif", scans["smear4"][1])
+    status, _, err = run(unstained="before/smear5.tif", stained="other.tif")
+    assert status == 2
+    assert "no pair could be accepted, the tables are in" in err[-1]
+    with (folders / "pairs" / "fields.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["accepted"], row["reason"][:8]) == ("0", "no match")
+    assert (folders / "pairs" / "pairs.csv").read_text(encoding="utf-8").startswith("cell,field,")
+
+
 def refused(result, *parts):
     status, _, err = result
     assert status == 2
@@ -160,7 +171,9 @@ def test_what_cannot_be_is_one_line(run, folders, scans):
         run(unstained="before/smear4.tif", stained="blank.tif"), "pixel size of the stained scan is not known"
     )
     assert refused(run(unstained="plain.tif", stained="after/smear4.tif"), "no LED table")
-    assert refused(run("--hue", "100", "140", **one), "no white cells in the stained scan, by hue 100 to 140 deg")
+    assert refused(
+        run("--hue", "100", "140", out="green", **one), "no white cells in the stained scan, by hue 100 to 140 deg"
+    )
     assert refused(run("--look", "shape", **one), "unknown look 'shape'")
     assert refused(run("--na", "-1", **one), "na is -1")
     assert refused(run(unstained="nowhere"), "there is no such file or folder")

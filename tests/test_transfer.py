@@ -569,6 +569,12 @@ def test_the_command_pairs_two_folders(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"input", "target", "pairs.csv", "problems.csv"}
     assert main([*map(str, words)]) == 2
     assert "exists already" in capsys.readouterr().err
+    (tmp_path / "b" / "broken.png").write_bytes(b"no image")
+    words[5] = tmp_path / "new"
+    assert main([*map(str, words), "--dry-run"]) == 2
+    said = capsys.readouterr()
+    assert "broken.png" in said.err
+    assert "2 good pairs of 3 inputs and 2 targets" in said.out
 
 
 # --- recorded smears -------------------------------------------------------------------------------------------

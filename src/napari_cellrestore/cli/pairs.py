@@ -129,15 +129,17 @@ def _led(options: argparse.Namespace) -> int:
         _say_cells(options, field)
     pairs = [pair for field in fields for pair in field.cells]
     accepted = sum(pair.accepted for pair in pairs)
-    if not accepted:
-        raise ValueError(f"no pair could be accepted, nothing was written; {_why(fields)}")
-    if not options.dry_run:
+    # the tables tell why pairs were refused; where nothing was compared there is nothing to tell
+    writes = not options.dry_run and any(field.match or field.cells for field in fields)
+    where = f"the tables are in {options.out}" if writes else "nothing was written"
+    if writes:
         written = write_pairs(options.out, scans, fields, crop_px=options.crop_px, whole_pixels=options.whole_pixels)
         for number, _ in enumerate(written, 1):
             if number % 100 == 0 and not options.json:
                 print(f"written   {number} of {accepted} pairs", flush=True)
+    if not accepted:
+        raise ValueError(f"no pair could be accepted, {where}; {_why(fields)}")
     if not options.json:
-        where = "nothing was written" if options.dry_run else f"the tables are in {options.out}"
         print(f"{accepted} of {len(pairs)} pairs accepted, from {len(fields)} field{'s' * (len(fields) != 1)}; {where}")
     return 2 if scans.alone or any(field.reason for field in fields) else 0
 
@@ -183,7 +185,7 @@ def _transfer(options: argparse.Namespace) -> int:
         where = "nothing was written" if options.dry_run else f"they are in {options.out}"
         of = f"{pairing.inputs} inputs and {pairing.targets} targets"
         print(f"{good} good pair{'s' * (good != 1)} of {of}; {where}")
-    return 0
+    return 2 if pairing.problems else 0
 
 
 def _say_step(options: argparse.Namespace, step: Step) -> None:
