@@ -56,6 +56,11 @@ def test_colours_are_in_deviations_of_the_card(rng):
     assert traits(np.full((64, 64, 3), (119, 170, 175), np.uint8))["red"].verdict == "outside"
 
 
+def test_a_training_without_spread_is_no_reason_to_doubt_a_level():
+    card = CARD.model_copy(update={"colour_std": (0.01, 0.01, 0.01)})
+    assert traits(np.full((64, 64, 3), (181, 171, 176), np.uint8), card)["red"].distance == pytest.approx(1)
+
+
 def test_one_training_image_has_no_deviation():
     found = traits(np.full((64, 64, 3), 60, np.uint8), CARD.model_copy(update={"colour_std": (0.0, 10.0, 10.0)}))
     assert (found["red"].verdict, found["red"].said) == ("unknown", "trained on one image only")

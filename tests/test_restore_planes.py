@@ -83,7 +83,8 @@ def test_only_the_planes_that_are_used_are_read(rng, two_leds):
 
 def test_leds_that_are_not_there_are_listed(rng, two_leds):
     with pytest.raises(
-        ValueError, match=r"^1 of the 2 LEDs .* are not in this stack: 2 \(40.0 deg at 72 deg, high\); rec"
+        ValueError,
+        match=r"^1 of the 2 LEDs .*: 2 at 72 deg \(40.0 deg, high: there, but at another exposure\); record them",
     ):
         plan_restoration(lit(rng, ARRAY[[0, 1, 2, 4]]), two_leds)
     turned = LedTable(**{**ARRAY.columns(), "azimuth_deg": [90, 90, 162, 162, 90]})
@@ -97,6 +98,42 @@ def test_leds_that_are_not_there_are_listed(rng, two_leds):
         plan_restoration(ImageStack(lit(rng).data[None], "TAYXS", leds=ARRAY), two_leds)
     with pytest.raises(ValueError, match="takes colour images and this one is grey"):
         plan_restoration(ImageStack(lit(rng).data[..., 0], "AYX", leds=ARRAY), two_leds)
+
+
+def test_leds_differ_by_their_wavelength(rng):
+    """One LED in two colours: its planes are told apart by the light alone, and other light is not taken for it."""
+    colours = LedTable(index=[0, 0], polar_deg=5, azimuth_deg=0, wavelength_um=[0.63, 0.47])
+    model = picking(0, 4, 5, in_channels=6, in_planes=2, leds=colours.columns())
+    assert plan_restoration(lit(rng, colours[[1, 0]]), model).planes == (1, 0)
+    unknown = LedTable(index=[0, 1], polar_deg=[5, 20], azimuth_deg=0)
+    with pytest.raises(ValueError, match="knows LEDs 0 and 0 as two and plane 0 of this stack would be both"):
+        plan_restoration(lit(rng, unknown), model)
+    with pytest.raises(
+        ValueError, match=r"1 of the 2 LEDs .*: 0 at 0 deg \(5.0 deg, single: there, but at another wavel"
+    ):
+        plan_restoration(
+            lit(rng, LedTable(index=[0, 0], polar_deg=5, azimuth_deg=0, wavelength_um=[0.53, 0.47])), model
+        )
+
+
+def test_planes_that_are_not_as_bright_as_in_training_are_told(rng, two_leds):
+    """A table whose rows do not belong to the planes: dark field where brightfield should be."""
+    means = {"colour_mean": (6, 6, 6, 120, 118, 119), "colour_std": (1, 1, 1, 10, 10, 10)}
+    model = picking(0, 4, 5, in_channels=6, in_planes=2, leds=ARRAY[[3, 4]].columns(), **means)
+    level = np.array([90, 90, 3, 7, 122], np.uint8)[:, None, None, None]
+    right = ImageStack(np.broadcast_to(level, (5, 40, 50, 3)), "AYXS", leds=ARRAY, pixel_um=0.3)
+    said = "plane 3 is 122 of 255 on average, in training it was 6 +- 1: check the exposure"
+    assert not [text for text in plan_restoration(right, model).warnings if "on average" in text]
+    wrong = right.replace(data=right.data[[0, 1, 2, 4, 3]])
+    assert [text for text in plan_restoration(wrong, model).warnings if text.startswith(said)]
+
+
+def test_the_clearest_plane_decides_the_grey_levels(rng, two_leds):
+    """Of a stack on disk one plane is looked at: not a dark one, whose full scale would be far too low."""
+    stack = lit(rng, dtype=np.uint16)
+    dim = stack.data // np.array([1, 1, 200, 200, 1], np.uint16)[:, None, None, None]
+    lazy = stack.replace(data=da.from_array(dim * np.uint16(10), chunks=(1, -1, -1, -1)))
+    assert plan_restoration(lazy, two_leds).intensity == (0, 4095)
 
 
 def test_the_result_is_calibrated_and_laid_beside_the_brightfield(rng, two_leds):

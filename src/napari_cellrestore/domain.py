@@ -9,17 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, middle_of, thinned
+from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, middle_of, spread_parts, thinned
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.trust import estimate_noise
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 #: Distance from focus in micrometres, alone or with its uncertainty; or why it is not known.
@@ -33,6 +30,10 @@ NOISIER = 2.5
 #: Pixels are as trained between these ratios of size.
 PIXEL_RATIOS = (0.8, 1.25)
 COLOURS = ("red", "green", "blue")
+#: Least standard deviation that a colour is measured in, as a part of full scale: cards are written to a hundredth of a level.
+LEAST_SPREAD = 1 / 255
+#: So many of the planes that are taken together are looked at.
+PLANES_SEEN = 8
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,22 @@ def judge_domain(
     *,
     predicted_defocus_um: Predicted = None,
     intensity: tuple[float, float] | None = None,
+    planes: Sequence[int] = (),
 ) -> Domain:
     """Return how far an image lies from what a model was trained on.
 
     Parameters
     ----------
     image_or_stack : array or ImageStack
-        As in :func:`napari_cellrestore.restore.plan_restoration`; of lazy stacks the middle plane is looked at.
+        As in :func:`napari_cellrestore.restore.plan_restoration`; of lazy stacks the middle plane is looked at, of LED stacks the
+        clearest.
     card : ModelCard
     predicted_defocus_um : float, (float, float) or str, optional
         Distance from focus, and its uncertainty, see :func:`predict_defocus_um`; or why it is not known.
     intensity : (float, float), optional
         Grey levels of black and full scale, as in a plan.
+    planes : sequence of int
+        Planes that the model takes together, as in a plan; some of them are looked at.
 
     Examples
     --------
@@ -131,7 +136,8 @@ def judge_domain(
     stack = as_stack(image_or_stack)
     pixels = deciding_pixels(stack)
     low, high, guessed = grey_range(stack, pixels, intensity)
-    return judge_pixels(stack, card, thinned(pixels, stack), (low, high), guessed, predicted_defocus_um)
+    few = thinned(pixels, stack)
+    return judge_pixels(stack, card, few, (low, high), guessed, predicted_defocus_um, planes=planes)
 
 
 def with_defocus(domain: Domain, card: ModelCard, defocus_um: Predicted) -> Domain:
@@ -146,12 +152,14 @@ def judge_pixels(
     levels: tuple[float, float],
     guessed: Sequence[str] = (),
     defocus_um: Predicted = None,
+    *,
+    planes: Sequence[int] = (),
 ) -> Domain:
     """Judge an image by a few of its pixels and its grey range, both known already; see :func:`judge_domain`."""
     return Domain(
         card.name,
         (
-            *_colours(stack, card, few, levels),
+            *(_planes(stack, card, planes, levels) if card.in_planes > 1 else _colours(stack, card, few, levels)),
             _noise(stack, card, levels),
             _pixel_size(stack, card),
             _channels(stack, card),
@@ -176,8 +184,6 @@ def _colours(stack: ImageStack, card: ModelCard, few: Array, levels: tuple[float
         return [Trait("colour", "", "", UNKNOWN, said="the card does not say")]
     if not stack.rgb:
         return [Trait("colour", "grey", "colour", UNKNOWN, said="a grey image has no colours to compare")]
-    if card.in_planes > 1:
-        return [Trait("colour", "", "", UNKNOWN, said="planes that are taken together are not compared")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN image is said elsewhere
         mean = np.nanmean(few[..., :3].reshape(-1, 3).astype(float), axis=0)
@@ -193,7 +199,7 @@ def _colours(stack: ImageStack, card: ModelCard, few: Array, levels: tuple[float
                 Trait(name, f"{value:.0f} of {top:g}", f"{known:.0f}", UNKNOWN, said="trained on one image only")
             )
             continue
-        z = float((value - known) / spread)
+        z = float((value - known) / max(spread, LEAST_SPREAD * top))
         far = abs(z) > FAR
         said = (
             f"{name} is {value:.0f} of {top:g} on average, training images {known:.0f} +- {spread:.0f} ({abs(z):.1f} "
@@ -212,6 +218,35 @@ def _colours(stack: ImageStack, card: ModelCard, few: Array, levels: tuple[float
             )
         )
     return _only_the_farthest_minds(traits)
+
+
+def _planes(stack: ImageStack, card: ModelCard, planes: Sequence[int], levels: tuple[float, float]) -> list[Trait]:
+    """Return how bright a few of the planes are that are taken together: planes in another order are not alike."""
+    name = "brightness of planes"
+    if not planes or len(card.colour_mean) != card.in_channels or len(card.colour_std) != card.in_channels:
+        return [Trait(name, "", "", UNKNOWN, said="not compared")]
+    top, colours = card.input_range[1], card.in_channels // card.in_planes
+    found = []
+    for place in np.unique(np.linspace(0, len(planes) - 1, PLANES_SEEN).astype(int)).tolist():
+        pixels = spread_parts(stack.data[planes[place]])
+        value = (float(np.nanmean(pixels[..., :3] if stack.rgb else pixels)) - levels[0]) * _scale(
+            card, levels
+        ) + card.input_range[0]
+        own = slice(place * colours, (place + 1) * colours)
+        known, spread = float(np.mean(card.colour_mean[own])), float(np.mean(card.colour_std[own]))
+        # by a tenth more or less, and a level of dark planes, each image differs by what is on it
+        found.append(
+            ((value - known) / max(spread, known / 10, 2 * LEAST_SPREAD * top), planes[place], value, known, spread)
+        )
+    z, plane, value, known, spread = max(found, key=lambda one: abs(one[0]))
+    image, trained = f"plane {plane}: {value:.0f} of {top:g}", f"{known:.0f} ± {spread:.0f}"
+    if not abs(z) > FAR:
+        return [Trait(name, image, trained, AS_TRAINED, z)]
+    said = (
+        f"plane {plane} is {value:.0f} of {top:g} on average, in training it was {known:.0f} +- {spread:.0f}: check the "
+        "exposure, and that the planes are in the order of the table"
+    )
+    return [Trait(name, image, trained, OUTSIDE, z, f"{abs(z):.1f} deviations away", said, True)]
 
 
 def _only_the_farthest_minds(traits: list[Trait]) -> list[Trait]:

@@ -7,6 +7,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from napari_cellrestore.leds import LedTable
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -37,7 +38,17 @@ def deciding_pixels(stack: ImageStack) -> Array:
     """Return the pixels that decide: all of an array in memory; of a lazy one the middle plane, of a large one parts of it."""
     if isinstance(stack.data, np.ndarray):
         return stack.data
-    return spread_parts(stack.data[tuple(stack.size(letter) // 2 for letter in stack.plane_axes)])
+    return spread_parts(stack.data[_middle_plane(stack)])
+
+
+def clearest(leds: LedTable | None) -> int:
+    """Return the row that looks most like a usual image: all LEDs inside the aperture, else the most central, else the first."""
+    return 0 if leds is None else int(np.argmin(np.where(leds.kind == "brightfield", -1.0, leds.polar_deg)))
+
+
+def _middle_plane(stack: ImageStack) -> tuple[int, ...]:
+    """Return where the plane is that stands for all: the middle one, along LEDs the clearest."""
+    return tuple(clearest(stack.leds) if letter == "A" else stack.size(letter) // 2 for letter in stack.plane_axes)
 
 
 def spread_parts(plane: Array | da.Array) -> Array:
@@ -69,7 +80,7 @@ def thinned(pixels: Array, stack: ImageStack) -> Array:
 
 def middle_of(stack: ImageStack, side_px: int = 256) -> Array:
     """Return the middle of the middle plane, in full resolution."""
-    where: list[Any] = [stack.size(letter) // 2 for letter in stack.plane_axes]
+    where: list[Any] = [*_middle_plane(stack)]
     where += [slice(max(0, (n - side_px) // 2), (n + side_px) // 2) for n in stack.yx_shape]
     return np.asarray(stack.data[tuple(where)])
 
@@ -92,7 +103,7 @@ def grey_range(
     scales = FULL_SCALES["f" if dtype.kind == "f" else "i"]
     high = float(next((scale for scale in scales if most <= scale), most))
     low = min(0.0, least)
-    seen = "the image" if isinstance(stack.data, np.ndarray) else "what was looked at of its middle plane"
+    seen = "the image" if isinstance(stack.data, np.ndarray) else "what was looked at of one plane"
     return (
         low,
         high,

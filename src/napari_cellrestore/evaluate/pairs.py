@@ -15,6 +15,7 @@ import numpy as np
 from napari_cellrestore.evaluate.scoring import Method, Sample, computed
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.focus import green
+from napari_cellrestore.sample import clearest
 from napari_cellrestore.stack import ImageStack
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ def clearest_plane(stack: ImageStack) -> ImageStack:
     >>> clearest_plane(ImageStack(np.arange(2).reshape(2, 1, 1), "AYX", leds=leds)).data.tolist()
     [[1]]
     """
-    from napari_cellrestore.restore.inputs import clearest
-
     for axis in stack.plane_axes:
         stack = stack.select(axis, clearest(stack.leds) if axis == "A" else 0)
     return stack

@@ -332,7 +332,8 @@ def _domain(original: ImageStack, restored: ImageStack, plan: Mapping[str, Any])
         return None
     intensity = _taken(plan)
     defocus = predicted_defocus_um(original, intensity=intensity)
-    return judge_domain(original, card, predicted_defocus_um=defocus, intensity=intensity)
+    planes = tuple(plan.get("planes") or ())
+    return judge_domain(original, card, predicted_defocus_um=defocus, intensity=intensity, planes=planes)
 
 
 def largest_colour(difference: Array) -> Array:

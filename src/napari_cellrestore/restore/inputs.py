@@ -12,10 +12,14 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.leds.symmetry import TOLERANCE_DEG
 from napari_cellrestore.model import Model, load_model
+from napari_cellrestore.sample import clearest
 from napari_cellrestore.stack import ImageStack
 
 if TYPE_CHECKING:
     from napari_cellrestore.restore.plan import Plan
+
+#: Wavelengths no farther apart are of one LED.
+SAME_LIGHT_UM = 0.015
 
 Array = np.ndarray
 ImageLike: TypeAlias = Array | da.Array | ImageStack
@@ -87,25 +91,53 @@ def _lit_alike(stack: ImageStack, card: ModelCard) -> tuple[int, ...]:
     """Return the plane of each LED that a model knows."""
     if stack.leds is None:
         raise ValueError(
-            f"model {card.name!r} knows LEDs by their direction and this stack has no LED table: give one (leds)"
+            f"model {card.name!r} knows LEDs by their direction and this stack has no LED table: give one (--leds TABLE, the LEDs "
+            "widget, or leds of open_stack)"
         )
     wanted, ours = LedTable(**(card.leds or {})), stack.leds
-    far_deg = _apart_deg(wanted, ours)
-    same = (wanted.exposure[:, None] == ours.exposure) & (_whole(wanted)[:, None] == _whole(ours))
-    far_deg[~same] = np.inf
-    nearest = far_deg.argmin(axis=1)
-    missing = far_deg.min(axis=1) > TOLERANCE_DEG
+    near = _apart_deg(wanted, ours) <= TOLERANCE_DEG
+    unlike = {
+        "at another wavelength": _other_light(wanted, ours),
+        "at another exposure": wanted.exposure[:, None] != ours.exposure,
+    }
+    near &= _whole(wanted)[:, None] == _whole(ours)
+    same = near & ~np.logical_or(*unlike.values())
+    far_deg = np.where(same, _apart_deg(wanted, ours), np.inf)
+    missing = ~same.any(axis=1)
     if missing.any():
-        names = [
-            f"{row.index[0]} ({row.polar_deg[0]:.1f} deg at {row.azimuth_deg[0]:.0f} deg, {row.exposure[0]})"
-            for row in wanted[missing]
+        why = [
+            next((said for said, other in unlike.items() if (near & other)[row].any()), "")
+            for row in range(len(wanted))
         ]
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise ValueError(
-            f"{len(names)} of the {len(wanted)} LEDs of model {card.name!r} are not in this stack: {', '.join(names[:5])}"
-            f"{more}; record them, or train a model on the LEDs there are"
+            f"{missing.sum()} of the {len(wanted)} LEDs of model {card.name!r} are not in this stack: "
+            f"{'; '.join(_named(wanted, missing, why))}; record them, or train a model on the LEDs there are"
+        )
+    nearest = far_deg.argmin(axis=1)
+    if len(set(nearest.tolist())) < len(nearest):
+        first, second = next((a, b) for b, p in enumerate(nearest) for a in range(b) if nearest[a] == p)
+        raise ValueError(
+            f"model {card.name!r} knows LEDs {wanted.index[first]} and {wanted.index[second]} as two and plane {nearest[first]} of "
+            "this stack would be both: the table lacks what tells them apart, such as the wavelength"
         )
     return tuple(int(plane) for plane in nearest)
+
+
+def _other_light(one: LedTable, other: LedTable) -> Array:
+    """Return for every two rows whether both wavelengths are known and differ."""
+    return np.asarray(np.abs(one.wavelength_um[:, None] - other.wavelength_um) > SAME_LIGHT_UM)
+
+
+def _named(leds: LedTable, missing: Array, why: Sequence[str]) -> list[str]:
+    """Return the LEDs that are missing, all of them, ring by ring."""
+    rings: dict[tuple[str, str, str], list[str]] = {}
+    for row in np.flatnonzero(missing).tolist():
+        ring = f"{leds.polar_deg[row]:.1f} deg", str(leds.exposure[row]), why[row]
+        rings.setdefault(ring, []).append(f"{leds.index[row]} at {leds.azimuth_deg[row]:.0f} deg")
+    return [
+        f"{', '.join(names)} ({polar}, {exposure}{f': there, but {reason}' if reason else ''})"
+        for (polar, exposure, reason), names in rings.items()
+    ]
 
 
 def _whole(leds: LedTable) -> Array:
@@ -164,8 +196,3 @@ def _in_levels_of_result(stack: ImageStack, plan: Plan) -> ImageStack:
         return levels.astype(dtype)
 
     return stack.replace(data=da.asarray(stack.data).map_blocks(scaled, dtype=dtype))
-
-
-def clearest(leds: LedTable | None) -> int:
-    """Return the row that looks most like a usual image: all LEDs inside the aperture, else the most central, else the first."""
-    return 0 if leds is None else int(np.argmin(np.where(_whole(leds), -1.0, leds.polar_deg)))

@@ -13,6 +13,7 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.domain import judge_pixels
 from napari_cellrestore.engine import Choice, at_once, choose_for, memory_bytes, tile_bytes
 from napari_cellrestore.model import Model
+from napari_cellrestore.networks import COLOUR_MAPS
 from napari_cellrestore.passes import check_way
 from napari_cellrestore.restore.inputs import ImageLike, Models, colours_of, loaded, planes_of
 from napari_cellrestore.sample import as_stack, deciding_pixels, grey_range, thinned
@@ -177,6 +178,10 @@ def plan_restoration(
     cards = [one.card for one in models]
     stack = as_stack(image_or_stack)
     (colours,) = {colours_of(stack, card) for card in cards}
+    if colours == "grey" and any(card.network in COLOUR_MAPS for card in cards):
+        raise ValueError(
+            f"image has shape {stack.data.shape}: stains are told apart by colour; give (Y, X, 3), red first, or choose another model"
+        )
     (chosen, *others) = {planes_of(stack, card, planes) for card in cards}
     if others:
         raise ValueError(
@@ -190,7 +195,8 @@ def plan_restoration(
         raise ValueError(f"dropout runs by the engine torch, not by {engine!r}: leave engine out")
     stride = lcm(*(card.stride for card in cards))
     halo = round_up(max(card.halo_px for card in cards), stride)
-    minds = [text for card in cards for text in judge_pixels(stack, card, few, (low, high), guessed).warnings]
+    verdicts = [judge_pixels(stack, card, few, (low, high), guessed, planes=chosen) for card in cards]
+    minds = [text for verdict in verdicts for text in verdict.warnings]
     finite = few[np.isfinite(few)]
     work_mpx = np.prod(stack.data.shape) / stack.size("S") / max(len(chosen), 1) / 1e6
     if way == "dropout" or len(models) > 1:

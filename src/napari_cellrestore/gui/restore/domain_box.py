@@ -74,7 +74,7 @@ class DomainBox(QWidget):
 
 
 def _judged(_stop: Event, stack: ImageStack, card: ModelCard, plan: Plan) -> Iterator[Domain]:
-    domain = judge_domain(stack, card, predicted_defocus_um=ASKING, intensity=plan.intensity)
+    domain = judge_domain(stack, card, predicted_defocus_um=ASKING, intensity=plan.intensity, planes=plan.planes)
     yield domain
     yield with_defocus(domain, card, predicted_defocus_um(stack, intensity=plan.intensity))
 
