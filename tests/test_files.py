@@ -661,7 +661,7 @@ def test_folder_of_pictures_reads_only_the_first(tmp_path, monkeypatch):
         ("I;16", "png", "YX", "uint16"),
         ("RGB", "png", "YXS", "uint8"),
         ("RGBA", "png", "YXS", "uint8"),
-        ("LA", "png", "CYX", "uint8"),
+        ("LA", "png", "YX", "uint8"),
         ("P", "png", "YXS", "uint8"),
         ("L", "jpg", "YX", "uint8"),
         ("RGB", "jpeg", "YXS", "uint8"),
@@ -679,6 +679,34 @@ def test_pictures(tmp_path, mode, suffix, axes, dtype):
     assert (stack.axes, stack.data.dtype.name, stack.yx_shape) == (axes, dtype, (16, 24))
     if mode in ("L", "I;16") and suffix != "jpg":
         np.testing.assert_array_equal(stack.data, np.asarray(image))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_alpha_of_grey_images_is_left_out(tmp_path, suffix):
+    data = pixels((16, 24, 2), "uint8")
+    paths = [tmp_path / f"grey{number}.{suffix}" for number in range(2)]
+    for path in paths:
+        if suffix == "png":
+            Image.fromarray(data, "LA").save(path)
+        else:
+            tifffile.imwrite(path, data, photometric="minisblack", extrasamples=["unassalpha"], metadata=None)
+    stack = open_stack(paths[0])
+    assert stack.axes == "YX"
+    np.testing.assert_array_equal(stack.data, data[..., 0])
+    assert any("alpha (opacity) is left out" in note for note in stack.notes)
+    assert open_stack(tmp_path).axes == "ZYX"
+    assert open_stack(paths[0], axes="YX").data.shape == (16, 24)
+    both = open_stack(paths[0], axes="CYX")
+    np.testing.assert_array_equal(both.data, data.transpose(2, 0, 1))
+    assert not any("alpha" in note for note in both.notes)
+
+
+def test_a_second_sample_that_is_no_alpha_stays(tmp_path):
+    data = pixels((16, 24, 2), "uint8")
+    tifffile.imwrite(tmp_path / "two.tif", data, photometric="minisblack", extrasamples=["unspecified"], metadata=None)
+    stack = open_stack(tmp_path / "two.tif")
+    assert stack.axes == "CYX"
+    np.testing.assert_array_equal(stack.data, data.transpose(2, 0, 1))
 
 
 def test_palettes_are_colours(tmp_path):

@@ -85,6 +85,15 @@ def test_alpha_and_16_bit(model, transfer):
     assert np.abs(restore(deep, model, plan).compute().astype(int) - expected).max() <= 1
 
 
+def test_grey_images_are_refused_as_by_the_transfer(model, transfer):
+    grey = drawn(8)[..., 0]
+    for use in (transfer.apply, lambda image: plan_restoration(image, model)):
+        with pytest.raises(
+            ValueError, match=r"image has shape \(240, 260\): stains are told apart by colour; give \(Y, X, 3\)"
+        ):
+            use(grey)
+
+
 def test_unfitted_it_leaves_colours_as_they_are(rng):
     (name,) = COLOUR_MAPS
     image = torch.from_numpy(rng.uniform(-1, 1, (2, 3, 5, 7)).astype(np.float32))

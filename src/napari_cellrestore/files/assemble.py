@@ -1,7 +1,8 @@
 """From what a file holds and states to an :class:`~napari_cellrestore.stack.ImageStack`.
 
 Letters are those of :data:`napari_cellrestore.stack.AXES`, in the order in which the file stores its axes, with ``?``
-for an axis whose meaning the file does not state. A stack has its planes first, then Y, X and colour samples.
+for an axis whose meaning the file does not state; two samples (S) are grey and alpha. A stack has its planes first, then Y, X
+and colour samples.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from napari_cellrestore.stack import AXES, ImageStack, check_axes
 
 #: What an axis of unknown meaning is taken for, by what is still free.
 UNKNOWN_ARE = "ZTCP"
+GREY_NOTE = "alpha (opacity) is left out; name an axis for it to have it as a channel (C)"
 
 
 def assemble(
@@ -55,6 +57,7 @@ def assemble(
     **more
         Other fields of the stack.
     """
+    data, letters, notes = _without_alpha(data, letters, notes, axes)
     said: list[str] = []
     if axes is not None:
         order, axes = place(axes, letters, data.shape, path.name)
@@ -79,6 +82,18 @@ def assemble(
         notes=(*said, *notes, *calibration.noted("Z" in axes)),
         **more,
     )
+
+
+def _without_alpha(
+    data: da.Array, letters: str, notes: Sequence[str], axes: str | None
+) -> tuple[da.Array, str, Sequence[str]]:
+    """Return array, letters and notes without the alpha of grey images, which is a channel where the user names an axis for it."""
+    where = letters.find("S")
+    if where < 0 or data.shape[where] != 2:
+        return data, letters, notes
+    if axes is not None and len(axes) == data.ndim:
+        return data, letters.replace("S", "?" if "C" in letters else "C"), notes
+    return data[(slice(None),) * where + (0,)], letters.replace("S", ""), [*notes, GREY_NOTE]
 
 
 def stack_order(letters: str) -> list[int]:

@@ -34,7 +34,7 @@ BMP_SUFFIXES = (".bmp",)
 KINDS = {suffix: kind for kind in (TIFF_SUFFIXES, PNG_SUFFIXES, JPEG_SUFFIXES, BMP_SUFFIXES) for suffix in kind}
 
 #: Names of the samples of pictures that are not red, green, blue.
-CHANNELS = {"CMYK": ("cyan", "magenta", "yellow", "black"), "LA": ("grey", "alpha")}
+CHANNELS = {"CMYK": ("cyan", "magenta", "yellow", "black")}
 
 
 class PlaneFile(NamedTuple):

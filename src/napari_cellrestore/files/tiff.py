@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import dask.array as da
 import numpy as np
 import tifffile
-from tifffile import COMPRESSION, PHOTOMETRIC
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from napari_cellrestore.files.assemble import assemble
 from napari_cellrestore.files.calibration import Calibration, ome_root, read_calibration
@@ -281,10 +281,19 @@ def _colours(page: tifffile.TiffPage, letters: str, where: int) -> tuple[str, Se
         return letters, (), [note]
     if rgb:
         return letters, (), [ALPHA_NOTE] if n == 4 else []
+    if _is_grey_and_alpha(page):
+        return letters, (), []
     letter = "C" if "C" not in letters else "?"
     kind = getattr(page.photometric, "name", page.photometric)
     note = f"{n} samples a pixel that are not RGB ({kind}) were taken as channels (C); change it by naming the axes"
     return letters[:where] + letter + letters[where + 1 :], SAMPLES.get(page.photometric, ()), [note]
+
+
+def _is_grey_and_alpha(page: tifffile.TiffPage) -> bool:
+    """Whether the second of two samples is the opacity, as the file says."""
+    grey = page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
+    alpha = (EXTRASAMPLE.ASSOCALPHA,), (EXTRASAMPLE.UNASSALPHA,)
+    return grey and page.samplesperpixel == 2 and tuple(page.extrasamples) in alpha
 
 
 def _decodes_to_rgb(page: tifffile.TiffPage) -> bool:

@@ -180,7 +180,7 @@ def plan_restoration(
     (colours,) = {colours_of(stack, card) for card in cards}
     if colours == "grey" and any(card.network in COLOUR_MAPS for card in cards):
         raise ValueError(
-            f"image has shape {stack.data.shape}: stains are told apart by colour; give (Y, X, 3), red first, or choose another model"
+            f"image has shape {stack.data.shape}: stains are told apart by colour; give (Y, X, 3), red first"
         )
     (chosen, *others) = {planes_of(stack, card, planes) for card in cards}
     if others:
