@@ -24,6 +24,7 @@ from napari_cellrestore.gui.train.layer_pairs import count_pairs, pair_folders
 from napari_cellrestore.gui.train.loss_history import LossHistory
 from napari_cellrestore.gui.train.loss_plot import log_ticks
 from napari_cellrestore.gui.train.needs import lacking
+from napari_cellrestore.gui.train.outcome import usable
 from napari_cellrestore.gui.train.preview import PreviewBox, part_in_view
 from napari_cellrestore.gui.train.run_folder import runs_folder
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
@@ -217,6 +218,50 @@ def test_settings_saved_as_a_file_are_what_the_command_runs(ready, tmp_path, qtb
 
     job = Job(ready.setup.command().arguments(path, "--dry-run", "--json"))
     assert [event["steps"] for event in job.events() if "steps" in event] == [4]
+
+
+def test_a_source_of_a_file_stays_what_it_is(ready, recipe_file, smears, tmp_path):
+    """Slides and the dip of contrast decide what trains and what is kept for the test."""
+    stacks = f"{{kind: stacks, input: {smears.as_posix()!r}, every: 4, slide: '^(.)', align: true, at_minimum: true}}"
+    recipe_file.write_text(f"{TINY}images: [{stacks}]\n", encoding="utf-8")
+    setup = ready.setup
+    setup.load(recipe_file)
+    assert setup.recipe() == Recipe.read(recipe_file)
+    assert (setup.sources.slide.text(), setup.sources.at_minimum.isChecked()) == ("^(.)", True)
+    setup.sources.slide.setText("^[^_]+")
+    setup.sources.at_minimum.setChecked(False)
+    (source,) = setup.recipe().images
+    assert (source.slide, source.at_minimum, source.every) == ("^[^_]+", False, 4)
+    setup.sources._choose("sharp")
+    (source,) = setup.recipe().images
+    assert (source.slide, source.align, source.at_minimum) == ("^[^_]+", False, False)
+    assert not setup.sources.at_minimum.isVisible()
+
+
+def test_images_that_a_recipe_cannot_learn_from_are_said(ready, smears, tmp_path):
+    sources = ready.setup.sources
+    sources._choose("unpaired")
+    sources.target.show_folder(tmp_path)
+    assert "recipe 'tiny' learns from pairs, these images do not belong to each other" in plain(ready.hint)
+    there_and_back = RECIPES["ccGAN"].model_copy(
+        update={"losses": {"cycle": 1.0, "identity": 1.0}, "discriminator": None}
+    )
+    ready.setup.recipes.choose(there_and_back)
+    assert "has no adversarial loss: from unpaired images alone it learns to leave images as they are" in plain(
+        ready.hint
+    )
+    assert not ready.start_button.isEnabled()
+    ready.setup.recipes.choose(RECIPES["CycleGAN"])
+    assert ready.start_button.isEnabled()
+
+
+def test_every_model_that_makes_images_can_be_used(tmp_path):
+    said = []
+    for task in ("distance", "enhance"):
+        card = ModelCard(name=task, task=task, network="pix2pix-fast", halo_px=32)
+        save_model(tmp_path / task, create_network("pix2pix-fast"), card)
+        said.append({"folder": str(tmp_path / task)})
+    assert (usable(said[:1]), usable(said)) == (None, "enhance")
 
 
 # --- its end -----------------------------------------------------------------------------------------------

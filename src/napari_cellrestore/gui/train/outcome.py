@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cellrestore.card import ModelCard
+from napari_cellrestore.gui.restore.model_choice import makes_images
 from napari_cellrestore.model.folder import read_card
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import Estimate
@@ -58,7 +59,7 @@ def finished(models: Sequence[Mapping[str, Any]]) -> str:
 def usable(models: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the name of the first model that the Restore widget offers, None where there is none."""
     cards = (read_card(Path(event["folder"])) for event in models)
-    return next((card.name for card in cards if card.task == "deblur"), None)
+    return next((card.name for card in cards if makes_images(card)), None)
 
 
 def measured_on_test(card: ModelCard) -> str:

@@ -95,8 +95,9 @@ class SetupBox(QWidget):
         """Return the recipe as it is set, with its images; ValueError in a line where something is missing."""
         if self.saved is not None:  # a run goes on as it was begun; it may become longer
             return self.saved[1].model_copy(update={"steps": self.settings.steps.value()})
-        recipe = self.settings.applied_to(self.recipes.recipe)
-        return recipe.model_copy(update={"images": self.sources.sources()})
+        recipe = self.settings.applied_to(self.recipes.recipe).model_copy(update={"images": self.sources.sources()})
+        recipe.check_images()
+        return recipe
 
     def command(self) -> Command:
         """Return what the command is told besides the recipe; ValueError in a line where the name cannot be."""

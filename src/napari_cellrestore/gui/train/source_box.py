@@ -7,14 +7,24 @@ from pathlib import Path
 
 from napari.components import ViewerModel
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import LayerChoice, is_image
 from napari_cellrestore.gui.folder_row import FolderRow
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.train.layer_pairs import FEWEST, count_pairs, pair_folders, save_pairs
-from napari_cellrestore.recipe import WITH_TARGETS, ImageSource, Recipe
+from napari_cellrestore.recipe import ALIGNED, WITH_TARGETS, ImageSource, Recipe
 
 LAYERS, AS_FILE = "layers", "as the file says"
 #: Ways to give images, and what they are.
@@ -59,7 +69,9 @@ class SourceBox(QWidget):
         for row in (self.input, self.target):
             row.changed.connect(self.changed)
         self.every.valueChanged.connect(lambda _number: self.changed.emit())
-        self.align.toggled.connect(lambda _on: self.changed.emit())
+        self.slide.textChanged.connect(lambda _text: self.changed.emit())
+        for box in (self.align, self.at_minimum):
+            box.toggled.connect(lambda _on: self.changed.emit())
         for choice in (self.input_layer, self.target_layer):
             choice.changed.connect(self._show)
         self.add_button.clicked.connect(self.add_pair)
@@ -82,6 +94,14 @@ class SourceBox(QWidget):
         self.add_button.setToolTip("Save both layers into the folder of the run; nothing there is replaced")
         self.align = QCheckBox("Move inputs onto their targets")
         self.align.setToolTip("By whole pixels, so that no grey level changes; what only one of both shows is cut away")
+        self.at_minimum = QCheckBox("In focus at the dip of contrast")
+        self.at_minimum.setToolTip("For stacks of unstained cells, which are in focus where their contrast is least")
+        self.slide = QLineEdit(placeholderText="as in names, such as ^[^_]+")
+        self.slide.setToolTip(
+            "Which part of a name is that of the slide, so that images of one slide stay together: all train, or all are kept for "
+            "the test. A regular expression: ^[^_]+ is what stands before the first _, ^(.) the first letter. Empty: each image "
+            "is split by itself"
+        )
         self.every = QSpinBox(minimum=3, maximum=1000, value=10)
         self.every.setToolTip("Of so many images one is kept for the test and one to validate; all others train")
         self.form = QFormLayout()
@@ -98,6 +118,8 @@ class SourceBox(QWidget):
             self.form.addRow(words, field)
         self.form.addRow(self.saved)
         self.form.addRow("", self.align)
+        self.form.addRow("", self.at_minimum)
+        self.form.addRow("Slide", self.slide)
         self.form.addRow("Test 1 in", self.every)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -130,7 +152,9 @@ class SourceBox(QWidget):
             self.input.line.setText(source.input)
             self.target.line.setText(source.target or "")
             self.every.setValue(source.every)
+            self.slide.setText(source.slide or "")
             self.align.setChecked(source.align)
+            self.at_minimum.setChecked(source.at_minimum)
             if len(sources) == 1:
                 self._choose(source.kind)
         self.changed.emit()
@@ -139,14 +163,22 @@ class SourceBox(QWidget):
         """Return what is chosen, as a recipe names it; ValueError in a line where something is missing."""
         if missing := self.missing():
             raise ValueError(missing)
-        kind, every = self._kind, self.every.value()
+        kind = self._kind
         if kind == AS_FILE:
             return self._file
         folders = pair_folders(self._run()) if kind == LAYERS else (self.input.folder, self.target.folder)
-        target = str(folders[1]) if kind in (*WITH_TARGETS, LAYERS) else None
         name = "pairs" if kind == LAYERS else kind
-        align = self.align.isChecked() and name in ("stacks", "pairs")
-        return (ImageSource.checked(kind=name, input=str(folders[0]), target=target, every=every, align=align),)
+        return (
+            ImageSource.checked(
+                kind=name,
+                input=str(folders[0]),
+                target=str(folders[1]) if name in WITH_TARGETS else None,
+                every=self.every.value(),
+                slide=(self.slide.text().strip() or None) if kind != LAYERS else None,
+                align=self.align.isChecked() and name in ALIGNED,
+                at_minimum=self.at_minimum.isChecked() and name == "stacks",
+            ),
+        )
 
     def missing(self) -> str:
         """Return what is to be chosen before it can be trained on, nothing where all is."""
@@ -177,7 +209,9 @@ class SourceBox(QWidget):
             self.form.setRowVisible(field, kind == LAYERS)
         self.form.setRowVisible(self.input, kind not in (LAYERS, AS_FILE))
         self.form.setRowVisible(self.target, kind in WITH_TARGETS)
-        self.form.setRowVisible(self.align, kind in ("stacks", "pairs", LAYERS))
+        self.form.setRowVisible(self.align, kind in (*ALIGNED, LAYERS))
+        self.form.setRowVisible(self.at_minimum, kind == "stacks")
+        self.form.setRowVisible(self.slide, kind not in (LAYERS, AS_FILE))
         self.form.setRowVisible(self.every, kind != AS_FILE)
         self.about.setText(KINDS[kind][1] or _listed(self._file))
         self._show_layers()
@@ -213,7 +247,8 @@ class SourceBox(QWidget):
 
 
 def _of_two(recipe: Recipe) -> str:
-    return "unpaired" if recipe.cyclic and "paired" not in recipe.losses else "pairs"
+    alone = "adversarial" in recipe.losses and "paired" not in recipe.losses
+    return "unpaired" if recipe.cyclic and alone else "pairs"
 
 
 def _listed(sources: tuple[ImageSource, ...]) -> str:
