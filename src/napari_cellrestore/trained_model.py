@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,16 @@ import torch
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.evaluate.scoring import METRICS
-from napari_cellrestore.held_out import (
-    LEVELS_UM,
-    model_method,
-    score_held_out,
-    simulated_stack,
-    summary,
-)
+from napari_cellrestore.held_out import model_method, score_held_out, simulated_stack, summary
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.metrics import mse, psnr, ssim
 from napari_cellrestore.model import Model, save_model
 from napari_cellrestore.networks import receptive_halo, stride_of
-from napari_cellrestore.pairs import Crop, Split, TrainingImages, images_known, read_smear
+from napari_cellrestore.pairs import Crop, Pairs, Split, TrainingImages, images_known
+from napari_cellrestore.pairs.defocus import open_sharp
 from napari_cellrestore.pairs.sources import source_names
 from napari_cellrestore.recipe import Recipe
-from napari_cellrestore.restore.inputs import clearest
+from napari_cellrestore.sample import clearest
 from napari_cellrestore.schemes.batch import to_grey_levels, to_tensor
 from napari_cellrestore.train import trained_network
 
@@ -71,8 +66,11 @@ def make_model(
     network, step = trained_network(run, recipe, which=which)
     card = _card(network, recipe, images, target.name, data).model_copy(update={"steps": step, "licence": licence})
     model = Model(network, card, target)
-    held_out = _held_out(model, recipe, images, say)
-    card = card.model_copy(update={"held_out": held_out, "limits": _limits(recipe, held_out)})
+    held_out = _held_out(model, recipe, images, which, say)
+    if recipe.cyclic and not held_out:
+        back, _ = trained_network(run, recipe, which="back" if which == "generator" else "generator")
+        held_out = _there_and_back(model, back, images, say)
+    card = card.model_copy(update={"held_out": held_out, "limits": _limits(recipe, which, held_out)})
     return save_model(target, network, card)
 
 
@@ -80,7 +78,6 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
     pairs, stride = images.pairs, stride_of(network)
     gives_image, tile_safe = network.gives == "image", bool(network.tile_safe)
     mean, std = _colours(images, recipe)
-    simulated = any(source.kind == "sharp" for source in recipe.images) and recipe.task in ("deblur", "distance")
     return ModelCard(
         name=name,
         task=recipe.task,
@@ -93,7 +90,7 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
         tile_safe=tile_safe,
         halo_px=receptive_halo(network, pairs.in_channels, stride) if gives_image and tile_safe else 0,
         **{"in_planes": recipe.in_planes, **images_known(pairs)},
-        defocus_um=recipe.pairs.levels_um if simulated else None,
+        defocus_um=_defocus_um(pairs) if recipe.task in ("deblur", "distance") else None,
         levels_um=recipe.levels_um,
         colour_mean=tuple(mean.round(2)),
         colour_std=tuple(std.round(2)),
@@ -105,10 +102,17 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
     )
 
 
+def _defocus_um(pairs: Pairs) -> tuple[float, float] | None:
+    """Return the range of defocus of the inputs, None where it is not known; targets are in focus."""
+    levels = np.asarray(getattr(pairs, "levels_um", ()), float)
+    return (round(float(levels.min()), 6), round(float(levels.max()), 6)) if levels.size else None
+
+
 def _colours(images: TrainingImages, recipe: Recipe) -> tuple[Array, Array]:
     """Return the mean of each channel over the training images, and its spread from image to image."""
     if sharp := _sharp(images, recipe):
-        means = [read_smear(path).mean((0, 1)) for split in sharp.values() for path in split.train]
+        paths = [path for split in sharp.values() for path in split.train]
+        means = [open_sharp(path, recipe.pairs).whole().mean((0, 1)) for path in paths]
     else:
         rng = np.random.default_rng(0)
         means = [images.pairs.crop(rng, recipe.crop_px).input.mean((0, 1)) for _ in range(CROPS_FOR_COLOURS)]
@@ -130,15 +134,30 @@ def _describe_split(name: str, split: Split) -> str:
 # --- held-out numbers ----------------------------------------------------------------------------------------------
 
 
-def _held_out(model: Model, recipe: Recipe, images: TrainingImages, say: Say) -> list[dict[str, Any]]:
+def _held_out(model: Model, recipe: Recipe, images: TrainingImages, which: str, say: Say) -> list[dict[str, Any]]:
+    sharp = _sharp(images, recipe)
+    if recipe.levels_um:
+        measured, measure, of_others = sharp, _by_distance, _by_recorded_distance
+    else:
+        # By focus level only what restores a plane of such an image; the way back makes something else of it.
+        one_plane = which == "generator" and recipe.in_planes == 1 and model.card.in_channels in (1, 3)
+        measured, measure, of_others = sharp if one_plane else {}, _by_level, _by_pair
     rows = []
-    for name, split in _sharp(images, recipe).items():
+    for name, split in measured.items():
         say(name, len(split.test))
-        measure = _by_distance if recipe.levels_um else _by_level
         rows.append(measure(model, recipe, name, split))
-    if not recipe.levels_um and any(source.kind != "sharp" for source in recipe.images):
-        rows += _by_pair(model, recipe, images, say)
+    others = {name: split for name, split in images.splits.items() if name not in measured}
+    if others:
+        say(" and ".join(others), sum(len(split.test) for split in others.values()))
+        known = {path.name for split in measured.values() for path in split.test}
+        fields = ((_field(name, crop), crop) for name, crop in images.test() if crop.paired)
+        rows += of_others(model, " and ".join(others), (field for field in fields if field[0] not in known))
     return rows
+
+
+def _field(name: str, crop: Crop) -> str:
+    """Return the name of the field of view of a crop for the test: without the level of its plane."""
+    return name if crop.level_um is None else name.removesuffix(f" {crop.level_um:+g} um")
 
 
 def _by_level(model: Model, recipe: Recipe, name: str, split: Split) -> dict[str, Any]:
@@ -149,20 +168,44 @@ def _by_level(model: Model, recipe: Recipe, name: str, split: Split) -> dict[str
 
 
 def _by_distance(model: Model, recipe: Recipe, name: str, split: Split) -> dict[str, Any]:
-    """Return the error of the predicted distance from focus, by level, on simulated stacks of held-out sharp images."""
-    levels_um = np.array([level for level in LEVELS_UM if level >= 0])
-    planes = [LEVELS_UM.index(level) for level in levels_um]
-    predicted = np.array(
-        [_distances(model, simulated_stack(path, recipe.pairs, 0)[1].data[planes]) for path in split.test]
-    )
-    error = predicted - levels_um
+    """Return the error of the predicted distance from focus on simulated stacks of held-out sharp images.
+
+    Of levels on both sides of focus those above, as the simulated ones are alike.
+    """
+    levels, predicted = [], []
+    for path in split.test:
+        _, stack = simulated_stack(path, recipe.pairs, 0)
+        z_um = np.asarray(stack.z_um, float)
+        planes = np.flatnonzero(z_um >= 0) if (z_um >= 0).any() else np.arange(len(z_um))
+        pixels = np.asarray(stack.data)[planes]
+        levels.append(z_um[planes])
+        predicted.append(_distances(model, pixels if stack.rgb else pixels[..., None]))
+    return _distance_row(name, len(split.test), np.concatenate(levels), np.concatenate(predicted))
+
+
+def _by_recorded_distance(model: Model, name: str, crops: Iterator[tuple[str, Crop]]) -> list[dict[str, Any]]:
+    """Return the same on held-out focus stacks, of the planes whose level is known."""
+    fields, levels, predicted = set(), [], []
+    for field, crop in crops:
+        if crop.level_um is not None:
+            fields.add(field)
+            levels.append(crop.level_um)
+            predicted.append(_distances(model, crop.input[None])[0])
+    return [_distance_row(name, len(fields), np.array(levels), np.array(predicted))] if fields else []
+
+
+def _distance_row(name: str, number: int, levels_um: Array, predicted_um: Array) -> dict[str, Any]:
+    """Return the error of predicted distances from focus, (N,), by true level, of which the sign does not count."""
+    distance_um = np.abs(levels_um)
+    error = predicted_um - distance_um
+    by_level = {level: error[distance_um == level] for level in np.unique(distance_um)}
     return {
         "images": name,
-        "number": len(split.test),
-        "levels_um": levels_um.tolist(),
+        "number": number,
+        "levels_um": [float(level) for level in by_level],
         "error_um": round(float(np.abs(error).mean()), 4),
-        "error_by_level_um": np.abs(error).mean(0).round(4).tolist(),
-        "bias_by_level_um": error.mean(0).round(4).tolist(),
+        "error_by_level_um": [round(float(np.abs(some).mean()), 4) for some in by_level.values()],
+        "bias_by_level_um": [round(float(some.mean()), 4) for some in by_level.values()],
     }
 
 
@@ -172,24 +215,18 @@ def _distances(model: Model, planes: Array) -> Array:
     return np.asarray(scores.softmax(1).numpy() @ np.array(model.card.levels_um))
 
 
-def _by_pair(model: Model, recipe: Recipe, images: TrainingImages, say: Say) -> list[dict[str, Any]]:
+def _by_pair(model: Model, name: str, crops: Iterator[tuple[str, Crop]]) -> list[dict[str, Any]]:
     """Return error, peak signal-to-noise ratio and structural similarity on held-out pairs, with 95 % intervals.
 
     The planes of a stack count together: intervals are over fields of view.
     """
-    sharp = _sharp(images, recipe)
-    simulated = {path.name for split in sharp.values() for path in split.test}
-    others = [name for name in images.splits if name not in sharp]
-    say(" and ".join(others), sum(len(images.splits[name].test) for name in others))
     scores: dict[str, list[list[float]]] = {}
-    for name, crop in images.test():
-        field = name if crop.level_um is None else name.removesuffix(f" {crop.level_um:+g} um")
-        if crop.paired and field not in simulated:
-            scores.setdefault(field, []).append(_pair_scores(model, crop))
+    for field, crop in crops:
+        scores.setdefault(field, []).append(_pair_scores(model, crop))
     if not scores:
         return []
     rows = np.array([np.mean(planes, axis=0) for planes in scores.values()])
-    row: dict[str, Any] = {"images": " and ".join(others), "number": len(rows)}
+    row: dict[str, Any] = {"images": name, "number": len(rows)}
     for index, metric in enumerate(_PAIR_METRICS):
         for kind, column in (("_input", index), ("", index + len(_PAIR_METRICS))):
             row[f"{metric}{kind}"] = [round(v, 5) for v in mean_interval(rows[:, column])]
@@ -217,6 +254,19 @@ def _pair_scores(model: Model, crop: Crop) -> list[float]:
 _PAIR_METRICS = {"mse": mse, "psnr": psnr, "ssim": ssim}
 
 
+@torch.inference_mode()
+def _there_and_back(model: Model, back: torch.nn.Module, images: TrainingImages, say: Say) -> list[dict[str, Any]]:
+    """Return the error (MSE, in grey levels of the input) of held-out inputs that went there and back: no truth is needed."""
+    name, known = " and ".join(images.splits), model.card.input_range
+    say(name, sum(len(split.test) for split in images.splits.values()))
+    errors = []
+    for _, crop in images.test():
+        again = to_grey_levels(back(model.network(to_tensor([crop.input], known))), known)
+        errors.append(float(np.square(np.clip(again, *known) - crop.input).mean()))
+    mean, *interval = (round(v, 5) for v in mean_interval(errors))
+    return [{"images": name, "number": len(errors), "mse_there_and_back": [mean, *interval]}] if errors else []
+
+
 # --- words ---------------------------------------------------------------------------------------------------------
 
 _FILLED_IN = (
@@ -224,34 +274,43 @@ _FILLED_IN = (
     "its output alone."
 )
 _KNOWN = {
-    "deblur": "It was trained on simulated defocus of stained blood smears; on other samples, stains or microscopes its "
+    "deblur": "It was trained on simulated defocus of the images named in its card; on other samples, stains or microscopes its "
     "output is a guess until you have compared it with sharp images of your own.",
-    "distance": "It was trained on simulated defocus of stained blood smears and gives the distance from focus without its "
+    "distance": "It was trained on simulated defocus of the images named in its card and gives the distance from focus without its "
     "sign; on other samples, stains or microscopes it is a guess.",
 }
 
 
-def _limits(recipe: Recipe, held_out: list[dict[str, Any]]) -> list[str]:
+def _limits(recipe: Recipe, which: str, held_out: list[dict[str, Any]]) -> list[str]:
     """Say in plain words what the measured numbers mean for trust."""
-    simulated = any(source.kind == "sharp" for source in recipe.images)
+    simulated = which == "generator" and any(source.kind == "sharp" for source in recipe.images)
     other = "It knows images like those it was trained on; on others its output is a guess until you have compared it."
     said = [_KNOWN.get(recipe.task, other) if simulated else other]
     if recipe.task != "distance":
         said.append(_FILLED_IN)
+    if all(source.kind == "unpaired" for source in recipe.images):
+        said.append("It was trained without pairs: there is nothing to compare with, so no error was measured.")
     return [*recipe.limits, *said, *(_in_words(row) for row in held_out)]
 
 
 def _in_words(row: dict[str, Any]) -> str:
     if "error_um" in row:
         return f"On {row['number']} held-out images of {row['images']} its error is {row['error_um']:g} um in the mean."
-    if "reach_mse" not in row:
+    if "mse_there_and_back" in row:
+        return (
+            f"{row['number']} held-out images of {row['images']} that went there and back came back with an error (MSE) of "
+            f"{row['mse_there_and_back'][0]:g}; what they were on the way may be wrong all the same."
+        )
+    if "ssim" in row:
         return (
             f"On {row['number']} held-out pairs of {row['images']} its error (MSE) is {row['mse_of_input']:g} of the "
             f"input's and its structural similarity {row['ssim'][0]:.3f} (input: {row['ssim_input'][0]:.3f})."
         )
+    blurred = f"On held-out {row['images']} images its error (MSE) is {row['mse_of_input']} of the blurred input's."
+    if "reach_mse" not in row:
+        return blurred
     return (
-        f"On held-out {row['images']} images its error (MSE) is {row['mse_of_input']} of the blurred input's. Of images up "
-        f"to 0.8 um out of focus {row['reach_mse']} % (by MSE) and {row['reach_fpw']} % (by FPW) become as good as a plane "
-        f"0.4 um out of focus; counted by the plane each comes to equal, {row['success_mse']} % and "
+        f"{blurred} Of images up to 0.8 um out of focus {row['reach_mse']} % (by MSE) and {row['reach_fpw']} % (by FPW) "
+        f"become as good as a plane 0.4 um out of focus; counted by the plane each comes to equal, {row['success_mse']} % and "
         f"{row['success_fpw']} % come to one from -0.2 to 0.4 um."
     )

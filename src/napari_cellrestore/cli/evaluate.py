@@ -193,19 +193,19 @@ def _paired(options: argparse.Namespace, models: list[Model]) -> list[Source]:
 
 
 def _simulated(options: argparse.Namespace, models: list[Model]) -> list[Source]:
-    from napari_cellrestore.held_out import classical_methods, model_method, simulated_samples
+    from napari_cellrestore.held_out import classical_methods, model_method, recorded_span, simulated_samples
 
     if not options.images:
         return []
     settings = _settings(models)
     methods = {model.card.name: model_method(model) for model in models}
-    if options.classical:
-        methods |= classical_methods(settings)
     sources = []
     for name, split in read_splits(options.images).items():
-        samples = _first(simulated_samples(split.test, settings), options)
+        span = recorded_span(split.test, settings)
+        beside = classical_methods(settings, span=span) if options.classical else {}
+        samples = _first(simulated_samples(split.test, settings, span=span), options)
         said = f"focus stacks simulated from held-out images of {name}"
-        sources.append(Source(name, said, True, samples, methods, 255.0))
+        sources.append(Source(name, said, True, samples, methods | beside, span))
     return sources
 
 

@@ -86,9 +86,9 @@ class DefocusPairs:
         self.in_channels = in_planes * self.out_channels
         self.pixel_um: float | None = self.settings.pixel_um
         self.margin_px = max(self.MARGIN, _reach_px(self.settings))
-        self.pictures = {path: self._open(path) for path in (*train, *validation, *test)}
+        self.pictures = {path: open_sharp(path, self.settings, self._room) for path in (*train, *validation, *test)}
         self.intensity_range = self.target_range = self._range()
-        self.dtypes = ("uint8", "uint8")
+        self.dtypes = (next(iter(self.pictures.values())).dtype.name,) * 2
         self._rescaled: dict[tuple[Path, float], Array] = {}
         self._train, self._validation, self._test = list(train), list(validation), list(test)
 
@@ -149,28 +149,13 @@ class DefocusPairs:
 
     # --- images ----------------------------------------------------------------------------------------------
 
-    def _open(self, path: Path) -> Picture:
-        picture = open_picture(path, self._room)
-        colours = picture.shape[-1]
-        if self.out_channels == 1 and colours == 3:
-            return picture.channel(1)
-        if colours != self.out_channels:
-            raise ValueError(
-                f"{path} has {colours} colours, the recipe {self.out_channels} wavelengths_um: give a wavelength for each "
-                "colour, or one for grey images"
-            )
-        return picture
-
     def _range(self) -> tuple[float, float]:
-        kinds = {picture.dtype.name: path for path, picture in self.pictures.items()}
-        if unknown := sorted(set(kinds) - set(DETECTOR_RANGE)):
-            raise ValueError(
-                f"{kinds[unknown[0]]} is {unknown[0]}: sharp images of 8 or 16 bit are needed, which say what a camera records"
-            )
-        if len(kinds) > 1:
+        ranges = {recorded_range(path, picture) for path, picture in self.pictures.items()}
+        if len(ranges) > 1:
+            kinds = {picture.dtype.name: path for path, picture in self.pictures.items()}
             said = ", ".join(f"{path.name} is {kind}" for kind, path in sorted(kinds.items()))
             raise ValueError(f"{said}: sharp images must be all of 8 bit or all of 16 bit; convert the others")
-        return DETECTOR_RANGE[next(iter(kinds))]
+        return ranges.pop()
 
     def _image(self, path: Path, scale: float, side: int) -> Array:
         """Return an image rescaled (kept where there is room), extended by its mirror image where it is too small."""
@@ -208,6 +193,31 @@ class DefocusPairs:
         dtype = next(iter(self.pictures.values())).dtype
         recorded = quantise(self._noise.add(np.concatenate(blurred, axis=-1), rng), dtype)
         return recorded.astype(np.float32), target
+
+
+def open_sharp(path: Path, settings: DefocusSettings, room: Room | None = None) -> Picture:
+    """Open a sharp image, (Y, X, wavelengths): of colour images and one wavelength the green channel.
+
+    ValueError where it has another number of colours than the settings have wavelengths.
+    """
+    picture, wavelengths = open_picture(path, room), len(settings.wavelengths_um)
+    colours = picture.shape[-1]
+    if wavelengths == 1 and colours == 3:
+        return picture.channel(1)
+    if colours != wavelengths:
+        raise ValueError(
+            f"{path} has {colours} colours, the recipe {wavelengths} wavelengths_um: give a wavelength for each colour, or "
+            "one for grey images"
+        )
+    return picture
+
+
+def recorded_range(path: Path, picture: Picture) -> tuple[float, float]:
+    """Return the grey levels that the camera of a sharp image can record; ValueError where its type does not say."""
+    kind = picture.dtype.name
+    if kind not in DETECTOR_RANGE:
+        raise ValueError(f"{path} is {kind}: sharp images of 8 or 16 bit are needed, which say what a camera records")
+    return DETECTOR_RANGE[kind]
 
 
 def _levels(settings: DefocusSettings) -> Array:
