@@ -6,10 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from skimage.io import imread, imsave
 
+from napari_cellrestore.files import write_tiff
 from napari_cellrestore.model import load_model
 from napari_cellrestore.restore import restore
+from napari_cellrestore.simulate import defocus_stack, smear_objectives
+from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.train import saved_step
 from napari_cellrestore.train.checkpoint import Checkpoint
 
@@ -82,6 +86,134 @@ def test_grey_pairs_become_a_model_of_grey_images(home, run):
         restore(np.stack([image] * 3, axis=-1), model)
 
 
+def test_grey_becomes_colour(home, run):
+    (home / "tiny.yaml").write_text(TINY.replace(", global_skip: true", ""))
+    status, _, wrong = run("tiny.yaml", "--pairs", "grey", "sharp", "6", "--folder", "run")
+    assert status == 0, wrong
+    card = load_model(home / "run" / "tiny").card
+    assert (card.in_channels, card.out_channels) == (1, 3)
+    assert imread(home / "run" / "samples" / "0000002.png").shape == (80, 3 * 96, 3)
+
+
+# --- sharp images of every kind ----------------------------------------------------------------------------
+
+ONE = "pairs: {pixel_um: 0.3, na: 0.25, immersion_index: 1.0, wavelengths_um: [0.53], axial_colour_um: 0, "
+
+
+@pytest.mark.parametrize(
+    ("folder", "factor", "settings", "channels", "levels_um"),
+    [
+        ("sharp", 1, ONE + "only_um: [6, 2]}", 1, [2.0, 6.0]),
+        ("grey", 1, ONE + "levels_um: [-2.8, 2.8]}", 1, np.arange(-7, 8) * 0.4),
+        ("grey", 257, ONE + "only_um: [2]}", 1, [2.0]),
+        ("sharp", 257, "", 3, np.arange(-7, 8) * 0.2),
+    ],
+    ids=["one wavelength of colours", "grey", "grey of 16 bit", "colours of 16 bit"],
+)
+def test_sharp_images_of_every_kind_are_measured(home, run, folder, factor, settings, channels, levels_um):
+    for path in (home / folder).iterdir():
+        pixels = imread(path)
+        path.unlink()
+        wide = (pixels * np.uint16(factor)).astype(np.uint16 if factor > 1 else np.uint8)
+        write_tiff(path.with_suffix(".tif"), ImageStack(wide, "YXS" if wide.ndim == 3 else "YX"))
+    (home / "tiny.yaml").write_text(TINY + settings)
+    status, _, wrong = run("tiny.yaml", "--images", folder, "6", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    card = load_model(home / "run" / "tiny").card
+    assert (card.in_channels, card.input_range) == (channels, (0, 65535 if factor > 1 else 255))
+    assert card.defocus_um == pytest.approx((min(levels_um), max(levels_um)))
+    assert max(card.colour_mean) > 100 * factor
+    (row,) = card.held_out
+    assert row["levels_um"] == pytest.approx(list(levels_um))
+    assert 0 < row["mse_of_input"] < 20
+    # A signal-to-noise ratio of the right range: 8 and 16 bit alike.
+    psnr = row["by_level"][0]["rows"]["Mean"][row["by_level"][0]["columns"].index("PSNR")]
+    assert 15 < psnr < 60
+    rates = "reach_mse" in row  # only where a plane counts as sharp
+    assert rates == any(abs(level - 0.4) < 1e-6 for level in levels_um)
+    assert any("simulated defocus of the images named" in limit for limit in card.limits)
+    assert not any("smear" in limit for limit in card.limits)
+    status, _, wrong = run("tiny.yaml", "--images", folder, "6", "--folder", "run", "--model", "again", "--resume")
+    assert status == 0, wrong
+
+
+def test_a_model_of_two_planes_is_measured_on_pairs(home, run):
+    (home / "tiny.yaml").write_text(TINY + "in_planes: 2\n")
+    status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    card = load_model(home / "run" / "tiny").card
+    assert (card.in_planes, card.in_channels) == (2, 6)
+    (row,) = card.held_out
+    assert (row["images"], row["number"], row["mse_input"][0] > 0) == ("sharp", 1, True)
+
+
+# --- there and back ----------------------------------------------------------------------------------------
+
+
+def test_the_way_back_is_measured_on_pairs(home, run):
+    (home / "tiny.yaml").write_text(TINY.replace("{l1: 1.0}", "{cycle: 1.0}"))
+    status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    there, back = (load_model(home / "run" / name).card for name in ("tiny", "tiny-back"))
+    assert "by_level" in there.held_out[0]
+    (row,) = back.held_out
+    assert (row["number"], "by_level" in row, row["mse_input"] == row["mse"]) == (1, False, False)
+    assert (there.defocus_um, back.defocus_um) == ((-1.4, 1.4), None)
+    assert any("held-out pairs of sharp" in limit for limit in back.limits)
+    assert not any("simulated defocus" in limit for limit in back.limits)
+
+
+def test_models_without_pairs_say_that_nothing_was_measured(home, run):
+    critic = "\ndiscriminator: {conditional: false, options: {patch: 16, filters: 4}}"
+    (home / "tiny.yaml").write_text(TINY.replace("{l1: 1.0}", "{cycle: 1.0, adversarial: 1.0}" + critic))
+    status, _, wrong = run("tiny.yaml", "--unpaired", "dim", "sharp", "6", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    for name in ("tiny", "tiny-back"):
+        card = load_model(home / "run" / name).card
+        (row,) = card.held_out
+        assert (row["number"], row["mse_there_and_back"][0] > 0) == (1, True)
+        without, number = card.limits[-2:]
+        assert without.endswith("trained without pairs: there is nothing to compare with, so no error was measured.")
+        assert f"came back with an error (MSE) of {row['mse_there_and_back'][0]:g}" in number
+    there, back = (load_model(home / "run" / name) for name in ("tiny", "tiny-back"))
+    image = imread(home / "dim" / "0.png")
+    scaled = torch.from_numpy(image[None] / np.float32(127.5) - 1).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        again = back.network(there.network(scaled))[0].permute(1, 2, 0).numpy()
+    error = np.square(np.clip((again + 1) * 127.5, 0, 255) - image).mean()
+    assert there.card.held_out[0]["mse_there_and_back"][0] == pytest.approx(error, rel=1e-3)
+
+
+# --- the distance from focus -------------------------------------------------------------------------------
+
+
+def test_a_distance_learnt_from_stacks_is_measured_on_their_planes(home, run):
+    (home / "stacks").mkdir()
+    for number in range(4):
+        image = imread(home / "sharp" / f"{number}.png")
+        stack = defocus_stack(image, 0.1, smear_objectives(), [-1.0, -0.5, 0.0, 0.5, 1.5], seed=number)
+        write_tiff(home / "stacks" / f"{number}.ome.tif", stack)
+    (home / "tiny.yaml").write_text(
+        "name: tiny\ntask: distance\nnetwork: distance\noptions: {filters: 4}\nlevels_um: [0, 1]\n"
+        "losses: {level: 1}\nbatch: 1\ncrop_px: 32\n"
+    )
+    status, _, wrong = run("tiny.yaml", "--stacks", "stacks", "4", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    card = load_model(home / "run" / "tiny").card
+    assert card.defocus_um == (-1.0, 1.5)
+    (row,) = card.held_out
+    assert (row["images"], row["number"], row["levels_um"]) == ("stacks", 1, [0.5, 1.0, 1.5])
+    assert 0 < row["error_um"] < 1.5
+    assert any("held-out images of stacks its error is" in limit for limit in card.limits)
+    status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "other", "--steps", "2")
+    assert status == 0, wrong
+    (row,) = load_model(home / "other" / "tiny").card.held_out
+    assert row["levels_um"] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4]
+
+
+# --- what is said ------------------------------------------------------------------------------------------
+
+
 def test_an_estimate_comes_before_anything_is_written(home, run):
     status, out, _ = run("tiny.yaml", "--images", "sharp", "--folder", "run", "--dry-run")
     assert status == 0
@@ -141,6 +273,7 @@ def test_a_recipe_that_is_none_leaves_nothing(home, run, right, wrong):
             "learns from pairs, these images do not belong to each other",
         ),
         (("best", "--images", "sharp", "--folder", "run"), "no recipe 'best'; known are deblur-fast"),
+        (("tiny.yaml", "--images", "sharp", "--align", "--folder", "run"), "--align goes with --pairs or --stacks"),
         (("deblurgan", "--pairs", "dim", "sharp", "--folder", "run"), "vgg19"),
     ],
 )
@@ -159,3 +292,27 @@ def test_resuming_with_another_recipe_is_refused(home, run):
     status, _, wrong = run("tiny.yaml", "--images", "sharp", "--folder", "run", "--model", "new", "--resume")
     assert status == 2
     assert "holds a run of another recipe (batch differ)" in wrong[-1]
+
+
+def test_resuming_with_another_split_is_refused(home, run):
+    arguments = ("tiny.yaml", "--pairs", "dim", "sharp")
+    assert run(*arguments, "6", "--folder", "run")[0] == 0
+    status, _, wrong = run(*arguments, "3", "--folder", "run", "--model", "new", "--resume")
+    assert status == 2
+    assert "1.png was in training, now it is in validation and 2 more" in wrong[-1]
+    assert "every: 6" in (home / "run" / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize("number", [("--steps", "0"), ("--steps", "-5"), ("--threads", "-1"), ("--threads", "0")])
+def test_numbers_that_are_none_are_refused(home, run, number):
+    with pytest.raises(SystemExit):
+        run("tiny.yaml", "--images", "sharp", "--folder", "run", *number)
+    assert not (home / "run").exists()
+
+
+def test_the_name_of_a_recipe_is_no_path(home, run):
+    (home / "tiny.yaml").write_text(TINY.replace("name: tiny", "name: ../escaped"))
+    status, _, wrong = run("tiny.yaml", "--images", "sharp", "--folder", "run")
+    assert status == 2
+    assert "'../escaped' cannot be the name of a model" in wrong[-1]
+    assert not (home / "run").exists()

@@ -7,8 +7,8 @@ from napari_cellrestore.recipe import RECIPES, ImageSource, Recipe, read_recipe
 
 #: Of the sources: names that a user will look for.
 NAMED = """pix2pix pan deblurgan pix2pix-focus pix2pix-vgg pix2pix-dist pix2pix-dist-2inputs pix2pix-dist-fast pix2pix-cnn
-d-soft d-small ratio-1-2 d-lr maeNET maePNET maePFNET maePF-RpGAN-SN L1Net L1GAN ccGAN pcNET CAE VAE perceptual-AE
-enhance-pix2pix enhance-unet CycleGAN defocus-A defocus-B defocus-C defocus-D defocus-E defocus-F deblur-fast
+d-soft d-small ratio-1-2 d-lr maeNET maePNET maePFNET maePF-RpGAN-SN L1Net L1GAN ccGAN pcNET enhance-cae enhance-vae
+enhance-perceptual enhance-nafnet enhance-cyclegan enhance-pix2pix enhance-unet CycleGAN defocus-A defocus-B defocus-C defocus-D defocus-E defocus-F deblur-fast
 distance""".split()
 
 
@@ -68,6 +68,18 @@ def test_a_recipe_from_a_file(tmp_path):
     ("text", "message"),
     [
         ("name: a\nnetwork: b\nlosses: {l1: 1}\nstep: 5", "field step: Extra inputs.*Known fields: name, task"),
+        (
+            "name: a\nnetwork: b\nlosses: {l1: 1}\npairs: {pixel: 0.1}",
+            r"pairs\.pixel: .*Known fields of pairs: pixel_um, na",
+        ),
+        (
+            "name: a\nnetwork: b\nlosses: {l1: 1}\nimages: [{input: a, evry: 3}]",
+            r"images\.0\.evry: .*\. Known fields of images: kind, input",
+        ),
+        (
+            "name: a\nnetwork: b\nlosses: {adversarial: 1}\ndiscriminator: {patch: 3}\nstep: 1",
+            "Known fields of discriminator: network, .*Known fields: name, task",
+        ),
         ("name: a\nnetwork: b\nlosses: {l1: -1}", "each with a weight above 0"),
         ("name: a\nnetwork: b\nlosses: {}", "give at least one loss"),
         ("name: a\nnetwork: b\nlosses: {l1: 1}\nbatch: 0", r"field batch: .*\(came: 0\)"),

@@ -4,13 +4,18 @@ import sys
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from skimage.io import imread
 
 from darker import Darker
 from napari_cellrestore.networks import create_network
 from napari_cellrestore.optimiser import Optimiser
+from napari_cellrestore.pairs import Split
 from napari_cellrestore.recipe import Recipe
-from napari_cellrestore.train import estimate, train, trained_network
+from napari_cellrestore.train import estimate, saved_step, train, trained_network
+from napari_cellrestore.train.learner import Learner
+from napari_cellrestore.train.log import write_sample
 from napari_cellrestore.train.rate import rate_at
 from napari_cellrestore.train.standing import Standing
 
@@ -129,10 +134,112 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(pairs, tmp_path
         def validation(self):
             return []
 
-    with pytest.raises(ValueError, match=r"the loss is nan at step \d+: the state of the last checkpoint is kept"):
+    with pytest.raises(
+        ValueError, match=r"the loss is nan at step 3; the state of step 2 is kept: resume with a lower"
+    ):
         list(train(recipe(checkpoint_every=1, seed=1), Broken(), tmp_path, steps=50))
     network, _ = trained_network(tmp_path, recipe())
     assert all(torch.isfinite(p).all() for p in network.parameters())
+
+
+def test_a_loss_that_is_no_number_from_the_start_keeps_nothing(tmp_path):
+    class Broken(Darker):
+        def crop(self, rng, size):
+            crop = super().crop(rng, size)
+            return crop._replace(input=crop.input * np.nan)
+
+    with pytest.raises(ValueError, match=r"the loss is nan at step 1; no state is kept yet: begin again with a lower"):
+        list(train(recipe(), Broken(), tmp_path, steps=5))
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_weights_that_are_no_numbers_are_never_kept(pairs, tmp_path, monkeypatch):
+    learn = Learner.step
+
+    def spoilt(self, batch, step, rate):
+        losses = learn(self, batch, step, rate)
+        if step == 5:
+            next(self.scheme.generators.parameters()).data.view(-1)[0] = np.nan
+        return losses
+
+    monkeypatch.setattr(Learner, "step", spoilt)
+    with pytest.raises(ValueError, match="weights of generators are not finite at step 6; the state of step 3 is kept"):
+        list(train(recipe(), pairs, tmp_path, steps=9))
+    assert saved_step(tmp_path) == 3
+
+
+def test_a_validation_that_is_no_number_is_never_kept_nor_the_best(tmp_path):
+    class Blind(Darker):
+        def validation(self):
+            return [crop._replace(target=crop.target * np.nan) for crop in super().validation()]
+
+    with pytest.raises(ValueError, match="the error on images of validation is nan; no state is kept yet"):
+        list(train(recipe(), Blind(), tmp_path, steps=5))
+    assert saved_step(tmp_path) is None
+    standing = Standing()
+    assert [standing.judge(error, recipe()) for error in (np.nan, 2.0, np.nan, 1.0)] == [False, True, False, True]
+
+
+def test_a_run_goes_on_at_a_lower_rate(pairs, tmp_path):
+    list(train(recipe(), pairs, tmp_path, steps=3))
+    lower = recipe(learning_rate=1e-4, muon_rate=1e-3)
+    assert [event.step for event in train(lower, pairs, tmp_path, steps=4, resume=True)] == [4]
+    assert Recipe.read(tmp_path / "recipe.yaml").learning_rate == 1e-4
+
+
+def test_a_run_without_steps_is_refused(pairs, tmp_path):
+    with pytest.raises(ValueError, match="steps is -5: give 1 or more"):
+        next(train(recipe(), pairs, tmp_path / "run", steps=-5))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_state_is_saved_before_pictures_are(pairs, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr("napari_cellrestore.train.loop.write_sample", refuse)
+    with pytest.raises(RuntimeError, match="no picture"):
+        list(train(recipe(), pairs, tmp_path, steps=3))
+    assert saved_step(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("channels", "wide"), [((1, 3, 3), 3), ((6, 3, 3), 3), ((2, 3, 3), 2), ((3, 1, 1), 3)])
+def test_samples_show_grey_beside_colours(tmp_path, channels, wide):
+    images = tuple(np.full((8, 10, count), 100.0 + 50 * (count > 1), np.float32) for count in channels)
+    write_sample(tmp_path, 7, images)
+    assert imread(tmp_path / "samples" / "0000007.png").shape[:2] == (8, 10 * wide)
+
+
+def test_a_run_is_not_gone_on_with_from_other_images(pairs, tmp_path):
+    def files(*sets):
+        return {"smears": Split(*(tuple(tmp_path / name for name in names) for names in sets))}
+
+    begun = files(("a", "b"), ("c",), ("d",))
+    list(train(recipe(), pairs, tmp_path / "run", steps=3, splits=begun))
+    other = files(("a", "d"), ("c",), ("b",))
+    message = r"b was in training, now it is in the test and 1 more\); give the same images and numbers"
+    with pytest.raises(ValueError, match=message):
+        next(train(recipe(), pairs, tmp_path / "run", steps=6, resume=True, splits=other))
+    more = {**begun, **{"more": Split((tmp_path / "e",), (), ())}}
+    with pytest.raises(ValueError, match="e was not there, now it is in training"):
+        next(train(recipe(), pairs, tmp_path / "run", steps=6, resume=True, splits=more))
+    # Without files nothing is compared, and what is known is kept.
+    assert next(train(recipe(), pairs, tmp_path / "run", steps=6, resume=True)).step == 4
+    list(train(recipe(), pairs, tmp_path / "run", steps=6, resume=True))
+    moved = {"elsewhere": begun["smears"]}
+    assert list(train(recipe(), pairs, tmp_path / "run", steps=6, resume=True, splits=moved)) == []
+    with pytest.raises(ValueError, match="b was in training"):
+        next(train(recipe(), pairs, tmp_path / "run", steps=9, resume=True, splits=other))
+
+
+def test_a_run_that_kept_no_files_goes_on(pairs, tmp_path):
+    list(train(recipe(), pairs, tmp_path / "run", steps=3))
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = {key: value for key, value in file.metadata().items() if key != "sets"}
+    save_file(load_file(path), path, metadata)
+    files = {"smears": Split((tmp_path / "a",), (), (tmp_path / "b",))}
+    assert next(train(recipe(), pairs, tmp_path / "run", steps=6, resume=True, splits=files)).step == 4
 
 
 def test_nothing_trained_is_said(tmp_path):

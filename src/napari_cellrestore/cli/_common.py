@@ -110,7 +110,7 @@ def new_table(path: Path) -> Iterator[TextIO]:
 def check_number(text: str) -> int:
     """Return a whole number, 1 or more, as an option gives it."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)
 
 

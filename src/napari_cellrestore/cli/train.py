@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_cellrestore.cli._common import print_json, say_or_json
+from napari_cellrestore.cli._common import check_number, print_json, say_or_json
 
 if TYPE_CHECKING:
     from napari_cellrestore.pairs import TrainingImages
@@ -30,15 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--leds", ("INPUT TARGET", "N"), "LED stacks, and stained images of the same names"),
     ):
         source.add_argument(option, metavar=metavar, help=what, action="append", default=[], nargs="+")
-    source.add_argument("--align", action="store_true", help="move inputs by whole pixels to lie on their targets")
+    source.add_argument(
+        "--align", action="store_true", help="move inputs of pairs and stacks by whole pixels to lie on their targets"
+    )
     parser.add_argument("--folder", type=Path, required=True, help="folder of this run: state, losses, recipe")
     parser.add_argument("--model", type=Path, help="folder of the finished model (default: <folder>/<recipe>)")
     parser.add_argument("--data", default="", help="what the images are and their licence, for the card")
     parser.add_argument("--licence", default="", help="licence of the model, for the card")
-    parser.add_argument("--steps", type=int, help="steps instead of the recipe's")
+    parser.add_argument("--steps", type=check_number, help="steps instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on from the state in the folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, help="processor cores to use")
+    parser.add_argument("--threads", type=check_number, help="processor cores to use")
     parser.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard too")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained and how long it takes")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each event")
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """Train, then measure on the held-out images and write the model."""
     import torch
 
+    from napari_cellrestore.model.names import check_name
     from napari_cellrestore.pairs import training_images
     from napari_cellrestore.recipe import read_recipe
     from napari_cellrestore.train import check_run_folder
@@ -58,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if not recipe.images:
         raise ValueError("no images to train on: give --images, --stacks, --pairs, --unpaired or --leds")
-    target = options.model or options.folder / recipe.name
+    target = options.model or options.folder / check_name(recipe.name)
     if target.exists():
         raise ValueError(f"{target}: exists already; give another folder with --model")
     if not options.dry_run:
@@ -77,8 +80,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _sources(options: argparse.Namespace) -> Iterator[ImageSource]:
     """Return the folders given on the command line."""
-    from napari_cellrestore.recipe import ImageSource
+    from napari_cellrestore.recipe import ALIGNED, ImageSource
 
+    if options.align and not any(getattr(options, kind) for kind in ALIGNED):
+        raise ValueError("--align goes with --pairs or --stacks; for images of a recipe write align: true beside them")
     for kind, folders in (("sharp", 1), ("stacks", 1), ("pairs", 2), ("unpaired", 2), ("leds", 2)):
         option = "images" if kind == "sharp" else kind
         for words in getattr(options, option):
@@ -88,7 +93,9 @@ def _sources(options: argparse.Namespace) -> Iterator[ImageSource]:
                 raise ValueError(f"--{option} {' '.join(words)}: give {wanted}, then if need be one whole number")
             target = {"target": paths[1]} if folders == 2 else {}
             every = {"every": int(rest[0])} if rest else {}
-            yield ImageSource.checked(kind=kind, input=paths[0], align=options.align, **target, **every)
+            yield ImageSource.checked(
+                kind=kind, input=paths[0], align=options.align and kind in ALIGNED, **target, **every
+            )
 
 
 def _estimate(options: argparse.Namespace, recipe: Recipe, images: TrainingImages) -> int:
@@ -124,6 +131,7 @@ def _train(options: argparse.Namespace, recipe: Recipe, images: TrainingImages) 
         resume=options.resume,
         device=options.device,
         tensorboard=options.tensorboard,
+        splits=images.splits,
     )
     event = None
     with tqdm(total=recipe.steps, unit="step", disable=options.json, mininterval=1) as bar:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_cellrestore.networks import create_network
+from napari_cellrestore.pairs import Split
+from napari_cellrestore.pairs.split import SETS
 from napari_cellrestore.recipe import Recipe
-from napari_cellrestore.train.learner import Learner
+from napari_cellrestore.train.learner import DivergedError, Learner
 from napari_cellrestore.train.standing import Standing
 
 #: The state of a run, and what it was begun with.
 CHECKPOINT, RECIPE = "checkpoint.safetensors", "recipe.yaml"
+#: Fields of a recipe that may be others when a run is gone on with.
+_MAY_CHANGE = {"steps", "images", "learning_rate", "muon_rate"}
+#: Where an image may be.
+_IN: dict[str | None, str] = {
+    "train": "in training",
+    "validation": "in validation",
+    "test": "in the test",
+    None: "not there",
+}
 #: What systems leave in folders, and what a run leaves that was killed as it began.
 _NOT_OF_A_RUN = {".DS_Store", "Thumbs.db", "desktop.ini", "recipe.unfinished"}
 
@@ -44,31 +56,50 @@ class Checkpoint:
     ``checkpoint.safetensors`` holds networks, critics, optimisers, moving average, the best so far and the random state.
     """
 
-    def __init__(self, folder: Path, images: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, images: dict[str, Any] | None = None, splits: Mapping[str, Split] | None = None
+    ) -> None:
         self._folder = folder
         self._images = images or {}
+        self._sets = None if splits is None else _sets_of(splits)
         self._path = folder / CHECKPOINT
         self._pause = folder / "pause"
         self._saved: int | None = None
 
     def begin(self, recipe: Recipe, *, resume: bool) -> None:
-        """Make the folder and keep the recipe there; ValueError where it holds another run, or something else."""
+        """Make the folder and keep the recipe there; ValueError where it holds another run, or something else.
+
+        A run may go on for more steps and at other rates, from images that lie elsewhere but are split as they were.
+        """
         check_run_folder(self._folder)
         kept = self._folder / RECIPE
         if self._path.exists():
             if not resume:
                 raise ValueError(f"{self._folder}: holds a training run; resume it or give another folder")
-            before, now = (r.model_dump(mode="json", exclude={"steps", "images"}) for r in (Recipe.read(kept), recipe))
+            before, now = (r.model_dump(mode="json", exclude=_MAY_CHANGE) for r in (Recipe.read(kept), recipe))
             if changed := [key for key in now if now[key] != before[key]]:
                 raise ValueError(
                     f"{self._folder}: holds a run of another recipe ({', '.join(changed)} differ); resume with "
                     f"{kept}, or give another folder"
                 )
+            self._check_sets()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._pause.unlink(missing_ok=True)
         unfinished = kept.with_suffix(".unfinished")
         unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
         put_in_place(unfinished, kept)
+
+    def _check_sets(self) -> None:
+        """Raise ValueError where other images train, validate or test than in the run that is gone on with."""
+        before: list[dict[str, str]] | None = _metadata(self._path, "sets", None)
+        if before is None or self._sets is None:  # of a run that did not keep them, or of pairs without files
+            self._sets = self._sets or before
+        elif moved := _moved(before, self._sets):
+            more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+            raise ValueError(
+                f"{self._folder}: the images are not split as they were when this run began ({moved[0]}{more}); give the same "
+                "images and numbers, or another folder"
+            )
 
     def asked_to_pause(self) -> bool:
         """Return whether someone put a file ``pause`` into the folder, and take it away."""
@@ -91,6 +122,7 @@ class Checkpoint:
             "standing": json.dumps(asdict(standing)),
             "channels": json.dumps([network.in_channels, network.out_channels]),
             "images": json.dumps(self._images),
+            "sets": json.dumps(self._sets),
         }
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, unfinished, metadata)
         put_in_place(unfinished, self._path)
@@ -113,10 +145,14 @@ class Checkpoint:
         return standing
 
     @contextmanager
-    def kept_when_the_disk_is_full(self) -> Iterator[None]:
-        """Say in one line which state is left when something cannot be written."""
+    def said_what_is_kept(self) -> Iterator[None]:
+        """Say in one line which state is left when something cannot be written, or is no number."""
         try:
             yield
+        except DivergedError as error:
+            none = self._saved is None
+            left = "no state is kept yet: begin again" if none else f"the state of step {self._saved} is kept: resume"
+            raise ValueError(f"{error}; {left} with a lower learning_rate (with muon also muon_rate)") from error
         except (OSError, SafetensorError) as error:
             self._path.with_suffix(".unfinished").unlink(missing_ok=True)
             left = "none is kept yet" if self._saved is None else f"that of step {self._saved} is kept"
@@ -171,12 +207,34 @@ def trained_network(
 
 def known_images(folder: str | Path) -> dict[str, Any]:
     """Return what is known of the images of a run, as fields of a card; nothing where nothing was saved yet."""
-    path = Path(folder) / "checkpoint.safetensors"
-    if not path.is_file():
-        return {}
-    with _said_where_damaged(path), safe_open(path, framework="numpy") as file:
-        known: dict[str, Any] = json.loads(file.metadata().get("images", "{}"))
+    path = Path(folder) / CHECKPOINT
+    known: dict[str, Any] = _metadata(path, "images", {}) if path.is_file() else {}
     return known
+
+
+def _metadata(path: Path, key: str, default: Any) -> Any:
+    """Return what is kept with a state under a name; runs of older versions kept less."""
+    with _said_where_damaged(path), safe_open(path, framework="numpy") as file:
+        return json.loads(file.metadata().get(key, json.dumps(default)))
+
+
+def _sets_of(splits: Mapping[str, Split]) -> list[dict[str, str]]:
+    """Return the set of each file by its name, for each source: folders may be renamed and moved."""
+    return [
+        {path.name: name for name, paths in zip(SETS, split.sets, strict=True) for path in paths}
+        for split in splits.values()
+    ]
+
+
+def _moved(before: list[dict[str, str]], now: list[dict[str, str]]) -> list[str]:
+    """Say of each file that is in another set what it did and does."""
+    said = []
+    nothing: dict[str, str] = {}
+    for old, new in zip_longest(before, now, fillvalue=nothing):
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                said.append(f"{name} was {_IN[old.get(name)]}, now it is {_IN[new.get(name)]}")
+    return said
 
 
 def put_in_place(new: Path, old: Path) -> None:

@@ -22,6 +22,10 @@ def device_of(name: str) -> str:
     return device
 
 
+class DivergedError(ValueError):
+    """What was learnt is no number any more."""
+
+
 class Learner:
     """The networks of a scheme with their optimisers and what is kept of the generators."""
 
@@ -40,7 +44,7 @@ class Learner:
         self._device = torch.device(device).type
 
     def step(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
-        """Learn from one batch and return the losses."""
+        """Learn from one batch and return the losses; :class:`DivergedError` where one is no number."""
         scheme, settings = self.scheme, self.scheme.recipe.discriminator
         generators_learn = settings is None or step % settings.generator_every == settings.generator_every - 1
         critics_learn = settings is not None and step % settings.every == 0
@@ -66,15 +70,22 @@ class Learner:
         if best and self.best is not None:
             self.best.load_state_dict(self.average.state_dict())
 
+    def check_finite(self, step: int) -> None:
+        """Raise :class:`DivergedError` where a weight is no number after a step."""
+        for kind, networks in (
+            ("generators", self.scheme.generators),
+            ("critics", self.scheme.critics),
+            ("the moving average", self.average),
+        ):
+            if not all(bool(torch.isfinite(value).all()) for value in networks.state_dict().values()):
+                raise DivergedError(f"weights of {kind} are not finite at step {step}")
+
     def _learn(
         self, networks: nn.ModuleDict, total: Tensor, parts: dict[str, Tensor], step: int, rate: float
     ) -> dict[str, float]:
         """Change networks by the gradient of their loss."""
         if not torch.isfinite(total):
-            raise ValueError(
-                f"the loss is {float(total.detach())} at step {step}: the state of the last checkpoint is kept; "
-                "resume with a lower learning rate"
-            )
+            raise DivergedError(f"the loss is {float(total.detach())} at step {step + 1}")
         torch.autograd.backward(total)
         for name, network in networks.items():
             if limit := self.scheme.recipe.gradient_limit:

@@ -110,11 +110,15 @@ def _event_writer(folder: Path, first: int) -> Any:
 
 
 def write_sample(folder: Path, step: int, images: tuple[np.ndarray, ...] | None) -> None:
-    """Write input, output and target of a validation image side by side as ``samples/step.png``."""
+    """Write input, output and target of a validation image side by side as ``samples/step.png``.
+
+    A grey input is shown in the grey colours of the output, of several planes the first; one of fewer colours is left out.
+    """
     if images is None or images[1].shape[-1] not in (1, 3):
         return
     colours = images[1].shape[-1]
-    strip = np.concatenate([image[..., :colours] for image in images], axis=1)
+    like = [image for image in images if image.shape[-1] == 1 or image.shape[-1] >= colours]
+    strip = np.concatenate([np.broadcast_to(i[..., :colours], (*i.shape[:2], colours)) for i in like], axis=1)
     low, high = float(images[2].min()), float(images[2].max())
     shown = np.clip((strip - low) / max(high - low, 1e-6), 0, 1) * 255
     (folder / "samples").mkdir(exist_ok=True)

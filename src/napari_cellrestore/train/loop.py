@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_cellrestore.pairs import Pairs, images_known
+from napari_cellrestore.pairs import Pairs, Split, images_known
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.schemes import Batch, Scheme, create_scheme
 from napari_cellrestore.schemes.batch import to_grey_levels
 from napari_cellrestore.train.batches import Batches
 from napari_cellrestore.train.checkpoint import Checkpoint
-from napari_cellrestore.train.learner import Learner, device_of
+from napari_cellrestore.train.learner import DivergedError, Learner, device_of
 from napari_cellrestore.train.log import LossLog, write_sample
 from napari_cellrestore.train.rate import rate_at
 from napari_cellrestore.train.standing import Standing
@@ -53,6 +53,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     tensorboard: bool = False,
+    splits: Mapping[str, Split] | None = None,
 ) -> Iterator[Progress]:
     """Train the networks of a recipe and yield the progress of every step.
 
@@ -71,11 +72,15 @@ def train(
     steps : int, optional
         Instead of the recipe's (the schedule is fitted to it).
     resume : bool
-        Go on from the checkpoint in ``folder``. Without it a folder that holds one is refused.
+        Go on from the checkpoint in ``folder``; steps, learning_rate and muon_rate may be others now. Without it a folder
+        that holds one is refused.
     device : str
         ``"auto"`` takes a GPU when there is one.
     tensorboard : bool
         Write event files too (needs the package tensorboard).
+    splits : mapping of Split, optional
+        Files that train, validate and test, as :class:`TrainingImages` has them. Their names are kept with the state, and a
+        run is not gone on with where they are others: what was learnt from would be tested on.
 
     Yields
     ------
@@ -84,13 +89,15 @@ def train(
     Raises
     ------
     ValueError
-        A device that is not there, a loss that is no number, a disk that is full, a folder of another run or of something
-        else; the last saved state is kept.
+        A device that is not there, a loss or weights that are no numbers, a disk that is full, a folder of another run or of
+        something else, other images than the run was begun with; the last saved state is kept.
     """
     folder = Path(folder)
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps is {steps}: give 1 or more, or leave it out")
     recipe = recipe if steps is None else recipe.model_copy(update={"steps": steps})
     device = device_of(device)
-    checkpoint = Checkpoint(folder, images_known(pairs))
+    checkpoint = Checkpoint(folder, images_known(pairs), splits)
 
     torch.manual_seed(recipe.seed)
     scheme = create_scheme(recipe, pairs.in_channels, pairs.out_channels).to(device)
@@ -102,7 +109,7 @@ def train(
 
     with (
         Batches(recipe, pairs, first, device=device) as batches,
-        checkpoint.kept_when_the_disk_is_full(),
+        checkpoint.said_what_is_kept(),
         LossLog(folder, first, tensorboard=tensorboard) as log,
     ):
         for step, batch in batches:
@@ -113,11 +120,12 @@ def train(
             paused = checkpoint.asked_to_pause()
             checked = None
             if standing.step == recipe.steps or standing.step % recipe.checkpoint_every == 0 or paused:
+                learner.check_finite(standing.step)
                 checked, preview = _validate(scheme, learner.average, validation, pairs.target_range)
                 learner.keep_if_best(standing.judge(checked, recipe))
                 log.write_validation(standing.step, checked)
-                write_sample(folder, standing.step, preview)
                 checkpoint.save(standing, learner)
+                write_sample(folder, standing.step, preview)
             elapsed = time.monotonic() - started
             yield Progress(
                 standing.step,
@@ -137,11 +145,14 @@ def train(
 def _validate(
     scheme: Scheme, generators: nn.ModuleDict, batches: list[Batch], target_range: tuple[float, float]
 ) -> tuple[float | None, Preview | None]:
-    """Return the mean error on images of validation and what was made of the first of them."""
+    """Return the mean error on images of validation, DivergedError where it is none, and what was made of the first."""
     if not batches:
         return None, None
     judged = [scheme.judged(generators, batch) for batch in batches]
+    error = float(np.mean([error for error, _ in judged]))
+    if not np.isfinite(error):
+        raise DivergedError(f"the error on images of validation is {error}")
     output = judged[0][1]
     images = (batches[0].input, output, batches[0].target)
     preview = None if output is None else tuple(to_grey_levels(i, target_range) for i in images if i is not None)
-    return float(np.mean([error for error, _ in judged])), preview  # type: ignore[return-value]
+    return error, preview  # type: ignore[return-value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 from napari_cellrestore.recipe import Recipe
 
@@ -20,7 +21,7 @@ class Standing:
     rate: float = 1.0
 
     def judge(self, checked: float | None, recipe: Recipe) -> bool:
-        """Take note of a validation and return whether it is the best so far.
+        """Take note of a validation and return whether it is the best so far; what is no number never is.
 
         >>> standing = Standing()
         >>> recipe = Recipe(name="a", network="pix2pix", losses={"l1": 1}, schedule="plateau")
@@ -29,7 +30,7 @@ class Standing:
         """
         if checked is None:
             return True
-        if self.best is None or checked < self.best:
+        if isfinite(checked) and (self.best is None or not checked >= self.best):
             self.best, self.without_gain = checked, 0
             return True
         self.without_gain += 1
