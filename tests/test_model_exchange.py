@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
+from types import SimpleNamespace
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
@@ -22,6 +24,8 @@ from torch.nn.functional import leaky_relu
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model import (
     NameTakenError,
+    bioimage_description,
+    bioimage_io,
     check_name,
     delete_model,
     export_model,
@@ -548,6 +552,21 @@ def test_a_package_without_the_library_is_refused(tiny, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"pip install 'napari-cellrestore\[bioimageio\]'"):
         export_model("tiny", tmp_path, bioimageio=True)
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_a_package_gives_grey_levels_of_the_result(tiny, tmp_path):
+    """A camera of 12 bits under the input, a scanner of 8 for the result."""
+    levels = {"input_range": (0.0, 4095.0), "output_range": (0.0, 255.0), "output_dtype": "uint8"}
+    model = replace(tiny, card=tiny.card.model_copy(update=levels))
+    bioimage_io._write_files(tmp_path, model)
+    grey, result = (np.load(tmp_path / f"test-{name}.npy") for name in ("input", "output"))
+    assert grey.max() > 1000
+    with torch.inference_mode():
+        expected = (model.network(torch.from_numpy(grey / 2047.5 - 1)).numpy() + 1) * 127.5
+    np.testing.assert_allclose(result, expected, atol=0.02)
+    step = SimpleNamespace(ScaleLinearKwargs=dict, ScaleLinearDescr=lambda kwargs: kwargs)
+    said = bioimage_description.scalings(step, model.card)
+    assert said == ([{"gain": pytest.approx(1 / 2047.5), "offset": -1.0}], [{"gain": 127.5, "offset": 127.5}])
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library and what it imports

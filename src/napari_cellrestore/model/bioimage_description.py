@@ -73,8 +73,16 @@ def _sources(card: ModelCard) -> list[tuple[str, str]]:
 
 
 def _tolerance(card: ModelCard) -> float:
-    low, high = card.input_range
+    low, high = output_range(card)
     return TOLERANCE * (high - low)
+
+
+def scalings(spec: Any, card: ModelCard) -> tuple[list[Any], list[Any]]:
+    """Return the steps before and behind the network: grey levels of the input to -1..1, and -1..1 to those of the result."""
+    (middle, half), (middle_out, half_out) = (
+        map(float, middle_and_half(levels)) for levels in (card.input_range, output_range(card))
+    )
+    return _scaling(spec, 1 / half, -middle / half), _scaling(spec, half_out, middle_out)
 
 
 def _scaling(spec: Any, gain: float, offset: float) -> list[Any]:
@@ -102,7 +110,6 @@ def _calibration(card: ModelCard) -> dict[str, Any]:
 
 
 def _input(spec: Any, card: ModelCard) -> Any:
-    middle, half = map(float, middle_and_half(card))
     size = spec.ParameterizedSize(min=smallest_px(card), step=card.stride)
     space = [
         spec.SpaceInputAxis(id=name, size=size, concatenable=card.tile_safe, **_calibration(card))
@@ -112,13 +119,12 @@ def _input(spec: Any, card: ModelCard) -> Any:
         id="input",
         axes=[spec.BatchAxis(), _channels(spec, card.in_channels), *space],
         data=_grey_levels(spec, card, bounded=True),
-        preprocessing=_scaling(spec, 1 / half, -middle / half),
+        preprocessing=scalings(spec, card)[0],
         test_tensor=spec.FileDescr(source="test-input.npy"),
     )
 
 
 def _output(spec: Any, card: ModelCard) -> Any:
-    middle, half = map(float, middle_and_half(card))
     axis: Any = spec.SpaceOutputAxisWithHalo if _halo_px(card) else spec.SpaceOutputAxis
     halo = {"halo": _halo_px(card)} if _halo_px(card) else {}
     space = [
@@ -129,7 +135,7 @@ def _output(spec: Any, card: ModelCard) -> Any:
         id="output",
         axes=[spec.BatchAxis(), _channels(spec, card.out_channels), *space],
         data=_grey_levels(spec, card, bounded=False),
-        postprocessing=_scaling(spec, half, middle),
+        postprocessing=scalings(spec, card)[1],
         test_tensor=spec.FileDescr(source="test-output.npy"),
     )
 
@@ -166,9 +172,14 @@ def documentation(card: ModelCard) -> str:
     return "\n".join(lines)
 
 
-def middle_and_half(card: ModelCard) -> tuple[np.float32, np.float32]:
+def output_range(card: ModelCard) -> tuple[float, float]:
+    """Return the grey levels of the result for -1 and 1: those of the input where the card states no others."""
+    return card.output_range or card.input_range
+
+
+def middle_and_half(levels: tuple[float, float]) -> tuple[np.float32, np.float32]:
     """Return the grey level that the network knows as 0, and the distance from it to 1."""
-    low, high = card.input_range
+    low, high = levels
     return np.float32((low + high) / 2), np.float32((high - low) / 2)
 
 

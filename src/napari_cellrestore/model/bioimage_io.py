@@ -1,8 +1,9 @@
 """A model as a package of bioimage.io, which other programs for microscopy run; tested by that project's own library.
 
-The network learns and works in -1..1; a package takes and gives the grey levels of the card's ``input_range``, by linear
-scaling before and behind. It has the weights twice: as a state of this program's network, and as TorchScript for programs
-that do not have it. TorchScript is a program: packages of others are read only as far as they hold numbers.
+The network learns and works in -1..1; a package takes the grey levels of the card's ``input_range`` and gives those of its
+``output_range``, by linear scaling before and behind. It has the weights twice: as a state of this program's network, and as
+TorchScript for programs that do not have it. TorchScript is a program: packages of others are read only as far as they hold
+numbers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from napari_cellrestore.model.bioimage_description import (
     description,
     documentation,
     middle_and_half,
+    output_range,
     smallest_px,
     torch_version,
 )
@@ -120,8 +122,9 @@ def _write_files(folder: Path, model: Model) -> None:
     card, network = model.card, deepcopy(model.network).cpu()
     torch.save({key: value.clone() for key, value in network.state_dict().items()}, folder / STATE)
     grey = _test_image(card)
-    middle, half = middle_and_half(card)
+    middle, half = middle_and_half(card.input_range)
     scaled = torch.from_numpy((grey - middle) / half)
+    middle, half = middle_and_half(output_range(card))
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # torch announces the end of tracing
         torch.jit.trace(network, scaled, check_trace=False).save(str(folder / SCRIPT))  # type: ignore[no-untyped-call]
