@@ -13,8 +13,10 @@ from skimage.io import imsave
 
 from napari_cellrestore.cli import main
 from napari_cellrestore.evaluate import mean_interval, robustness
+from napari_cellrestore.files import write_tiff
 from napari_cellrestore.filters import undo_scan_shear
 from napari_cellrestore.simulate import DEFECTS, Defect
+from napari_cellrestore.stack import ImageStack
 
 
 def scenes(number=7, shape=(64, 72)):
@@ -193,6 +195,51 @@ def test_what_cannot_be_read_is_left_out_and_said(folder, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["rows"][0]["images"] == 1
     assert "both must be of one size" in err
+
+
+def stating(folder, *sizes_um):
+    """Write images that state the size of their pixels."""
+    for number, (scene, pixel_um) in enumerate(zip(scenes(len(sizes_um)), sizes_um, strict=True)):
+        (folder / f"{number}.png").unlink(missing_ok=True)
+        write_tiff(
+            folder / f"{number}.tif",
+            ImageStack(scene.clip(0, 255).astype(np.uint8), "YX", pixel_um=pixel_um),
+            overwrite=True,
+        )
+
+
+def test_the_size_of_a_pixel_is_the_stated_one(folder, capsys):
+    line = [
+        "robustness",
+        "--images",
+        str(folder),
+        "--filter",
+        "mean",
+        "--metrics",
+        "mse",
+        "--defects",
+        "wrong_immersion",
+    ]
+
+    def rows(*more):
+        assert main([*line, "--json", *more]) == 0
+        out, err = capsys.readouterr()
+        return json.loads(out)["rows"], err
+
+    _, err = rows()
+    assert "Mind: the images state no pixel size, 0.25 um is taken" in err
+    given_rows, err = rows("--pixel-um", "0.1")
+    assert err == ""
+    stating(folder, 0.1, 0.1)
+    stated_rows, err = rows()
+    assert err == ""
+    assert stated_rows == given_rows == rows("--pixel-um", "0.1")[0]
+    assert main([*line, "--pixel-um", "0.2"]) == 2
+    assert "--pixel-um 0.2: the images state pixels of 0.1 um; leave it out" in capsys.readouterr().err
+    stating(folder, 0.1, 0.2)
+    assert main(line) == 2
+    assert "the images have pixels of 0.1 to 0.2 um: give images of one size" in capsys.readouterr().err
+    assert main([*line[:-1], "line_step"]) == 0
 
 
 @pytest.mark.parametrize(

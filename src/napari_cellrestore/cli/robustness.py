@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,11 @@ from napari_cellrestore.cli._common import IMAGE_SUFFIXES, check_new, check_numb
 
 if TYPE_CHECKING:
     import numpy as np
+
+#: Size of a pixel in micrometres where neither the images nor the user say it.
+USUAL_UM = 0.25
+#: The defect that depends on the size of a pixel.
+OF_SIZE = "wrong_immersion"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--defects", nargs="+", metavar="NAME", help="only these defects: bidirectional_shear, ...")
     parser.add_argument("--limit", type=check_number, metavar="COUNT", help="take only the first images")
     parser.add_argument(
-        "--pixel-um", type=float, default=0.25, metavar="UM", help="size of a pixel, for the wrong immersion (0.25)"
+        "--pixel-um",
+        type=float,
+        metavar="UM",
+        help=f"size of a pixel, for the wrong immersion, where the images do not state it ({USUAL_UM:g})",
     )
     parser.add_argument(
         "--na",
@@ -65,10 +74,11 @@ def run(options: argparse.Namespace) -> int:
 
     if options.csv:
         check_new(options.csv)
-    methods, defects = _methods(options), _defects(options)
+    methods, paths = _methods(options), _paths(options)
+    defects = _defects(options, paths)
     left_out: list[str] = []
     table = robustness(
-        _images(options, left_out),
+        _images(options, paths, left_out),
         methods,
         metrics=options.metrics or BON_METRICS,
         defects=defects,
@@ -113,30 +123,65 @@ def _methods(options: argparse.Namespace) -> dict[str, Callable[..., Any]]:
     return methods
 
 
-def _defects(options: argparse.Namespace) -> dict[str, Any]:
+def _defects(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, Any]:
     from napari_cellrestore.objective import Objective
     from napari_cellrestore.psf import aliasing
     from napari_cellrestore.simulate import instrument_defects
 
     lens = Objective(na=options.na, wavelength_um=0.53)
-    if wrong := aliasing(options.pixel_um, lens):
-        raise ValueError(f"--pixel-um {options.pixel_um:g} --na {options.na:g}: {wrong}")
-    known = instrument_defects(options.pixel_um, lens)
+    sized = OF_SIZE in (options.defects or [OF_SIZE])
+    stated_um = _stated_um(paths, options.pixel_um) if sized else None
+    pixel_um = next((size for size in (options.pixel_um, stated_um) if size is not None), USUAL_UM)
+    if wrong := aliasing(pixel_um, lens):
+        raise ValueError(f"--pixel-um {pixel_um:g} --na {options.na:g}: {wrong}")
+    known = instrument_defects(pixel_um, lens)
     if unknown := [name for name in options.defects or [] if name not in known]:
         raise ValueError(f"unknown defect {unknown[0]!r}: use {', '.join(known)}")
+    if sized and options.pixel_um is None and stated_um is None:
+        mind(
+            f"the images state no pixel size, {pixel_um:g} um is taken for the wrong immersion: give theirs (--pixel-um)"
+        )
     return {name: known[name] for name in options.defects or known}
 
 
-def _images(options: argparse.Namespace, left_out: list[str]) -> Iterator[Any]:
-    """Yield the images, or pairs of image and truth, one after another; what cannot be read is said and left out."""
-    from tqdm import tqdm
+def _stated_um(paths: Sequence[Path], given_um: float | None) -> float | None:
+    """Return the size of a pixel that the images state, None where none does; ValueError where it is not the one given."""
+    from napari_cellrestore.files import open_stack
 
+    sizes: list[float] = []
+    for path in paths:
+        with suppress(*WRONG_INPUT):  # said when it is its turn
+            sizes += open_stack(path).pixel_yx_um or ()
+    if not sizes:
+        return None
+    least, most = min(sizes), max(sizes)
+    if most > 1.001 * least:
+        raise ValueError(
+            f"the images have pixels of {least:g} to {most:g} um: give images of one size of square pixels, or other --defects "
+            f"than {OF_SIZE}"
+        )
+    if given_um is not None and not 0.999 * least <= given_um <= 1.001 * least:
+        raise ValueError(
+            f"--pixel-um {given_um:g}: the images state pixels of {least:g} um; leave it out, or correct them"
+        )
+    return least
+
+
+def _paths(options: argparse.Namespace) -> list[Path]:
+    """Return the images of the folder."""
     for folder in (options.images, options.truth):
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder; give a folder of images")
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[: options.limit]
     if not paths:
         raise ValueError(f"{options.images}: no images there; give a folder with {', '.join(IMAGE_SUFFIXES)}")
+    return paths
+
+
+def _images(options: argparse.Namespace, paths: Sequence[Path], left_out: list[str]) -> Iterator[Any]:
+    """Yield the images, or pairs of image and truth, one after another; what cannot be read is said and left out."""
+    from tqdm import tqdm
+
     bar = tqdm(paths, unit="image", disable=options.json or None)
     for path in bar:
         try:
