@@ -32,7 +32,7 @@ from napari_cellrestore.evaluate import (
 from napari_cellrestore.evaluate.comparison import holm
 from napari_cellrestore.evaluate.extremes import extreme_pictures, typical_level, worst_causes
 from napari_cellrestore.evaluate.pairs import clearest_plane, pair_method
-from napari_cellrestore.files import write_tiff
+from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.nuclei import NucleiCounts
 from napari_cellrestore.report import write_evaluation
@@ -481,13 +481,25 @@ def test_pairs_that_are_none_are_refused(folders, tmp_path):
     write_tiff(targets / "a.tif", ImageStack(TWO[:-1], "YXS"))
     with pytest.raises(ValueError, match=r"the input has 96 x 112 px, its target a\.tif 95 x 112: both must be alike"):
         paired_sample(inputs / "a.ome.tif", targets / "a.tif")
-    write_tiff(targets / "b.tif", ImageStack(TWO.astype(np.uint16), "YXS"))
-    with pytest.raises(ValueError, match=r"the input has uint8 pixels, its target b\.tif uint16"):
-        paired_sample(inputs / "b.ome.tif", targets / "b.tif")
     with pytest.raises(ValueError, match="has the axes AYX: give one image"):
         paired_sample(inputs / "a.ome.tif", inputs / "a.ome.tif")
-    (targets / "b.tif").unlink()
     assert "1 image has no partner" in paired_samples(inputs, targets)[1][0]
+
+
+def test_a_camera_of_12_bit_and_a_stain_of_8(folders):
+    inputs, targets = folders
+    stack = open_stack(inputs / "a.ome.tif")
+    deep = stack.replace(data=(np.asarray(stack.data).astype(np.uint16) * 16 + 15), source=None)
+    write_tiff(inputs / "deep.ome.tif", deep)
+    sample = paired_sample(inputs / "deep.ome.tif", targets / "a.tif")
+    assert (sample.beside.dtype, sample.reference.dtype) == (np.uint8, np.uint8)
+    expected = np.rint((np.asarray(stack.data[0], float) * 16 + 15) * 255 / 4095)
+    np.testing.assert_array_equal(sample.beside[..., 0], expected)
+    assert "0 to 4095 was taken" in " ".join(sample.remarks)
+    (scored,) = score_samples({"a": lambda: sample}, {"eraser": eraser}, PAIR_METRICS)
+    assert scored.scores["eraser"]["mae"] < scored.scores["input"]["mae"]
+    (wrong,) = score_samples({"a": lambda: sample}, {"deep": lambda stack: TWO.astype(np.uint16)}, PAIR_METRICS)
+    assert wrong.reason.startswith("what was made has uint16 pixels, the target uint8: choose a model")
 
 
 def test_the_clearest_plane_stands_for_a_stack():

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.files.zarr.writing import write_zarr
-from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds import LedTable, arm_leds, choose
 from napari_cellrestore.rescan import (
     CellPair,
     FieldPairs,
@@ -36,6 +36,7 @@ from napari_cellrestore.rescan import (
     ssim_shifts,
     write_pairs,
 )
+from napari_cellrestore.simulate import WULFF_2022, DetectorNoise, blood_phantom, led_stack
 from napari_cellrestore.stack import ImageStack
 
 PIXEL_UM = 0.25
@@ -365,6 +366,26 @@ def test_bright_field_is_the_plane_of_all_leds_or_the_mean_of_those_inside():
 
 def test_planes_that_lie_on_each_other_are_not_listed(lit):
     assert list(shifted_planes(lit, 0.4)) == []
+
+
+@pytest.mark.parametrize("defocus_um", [0, 2])
+def test_what_defocus_moves_is_in_register(defocus_um):
+    leds = choose(arm_leds(), "18deg")
+    sample = blood_phantom((256, 256), 0.125, seed=0, white_per_mm2=1500)
+    lit = led_stack(
+        *(sample.transmission(), 0.125, WULFF_2022, leds),
+        **{"dtype": np.uint8, "level": 120, "noise": DetectorNoise(0.01), "defocus_um": defocus_um, "step": 2},
+    )
+    assert list(shifted_planes(lit, 0.4)) == []
+    planes = lit.data.copy()
+    planes[7] = np.roll(planes[7], 3, axis=1)
+    assert [found.planes for found in shifted_planes(lit.replace(data=planes), 0.4)] == [(7,)]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("colour", ["red", "green", "blue"])
+def test_recorded_planes_are_in_register(real_data, colour):
+    assert list(shifted_planes(open_stack(real_data / "led_stacks" / "blood_smear" / f"{colour}.tif"), 0.1)) == []
 
 
 def test_a_plane_that_moved_is_named(lit):

@@ -21,6 +21,7 @@ from scipy import ndimage
 from skimage.measure import label
 
 from napari_cellrestore.focus import green
+from napari_cellrestore.illumination.sideways import sideways, slopes
 from napari_cellrestore.nuclei import compare_nuclei
 from napari_cellrestore.register import estimate_shift
 from napari_cellrestore.stack import ImageStack
@@ -109,10 +110,9 @@ def planes_shifted(case: Case) -> tuple[float, str] | None:
     known = {plane: shift for plane, shift in measured.items() if shift is not None}
     if not known:
         return None
-    rows, shifts = list(known), np.array(list(known.values()))
-    azimuth = np.radians(leds.azimuth_deg[rows])
-    light = np.tan(np.radians(leds.polar_deg[rows]))[:, None] * np.stack([np.sin(azimuth), np.cos(azimuth)], axis=1)
-    left = np.hypot(*(shifts - _follows(light, shifts)).T)
+    rows, shifts = np.array(list(known)), np.array(list(known.values()))
+    light = sideways(leds, rows)
+    left = np.hypot(*(shifts - light @ slopes(light, shifts)).T)
     worst = int(left.argmax())
     if left[worst] <= PLANE_BESIDE_PX:
         return None
@@ -120,14 +120,6 @@ def planes_shifted(case: Case) -> tuple[float, str] | None:
     where = f"plane {rows[worst]} (LED {leds.index[rows[worst]]})"
     more = "" if number == 1 else f", as {number - 1} more of {len(rows)}"
     return float(left[worst]), f"{where} of the input lies {left[worst]:.1f} px beside its brightfield{more}"
-
-
-def _follows(light: Array, shifts: Array) -> Array:
-    """Return what defocus explains of shifts; nothing of few planes, of which it would explain too much."""
-    power = float((light**2).sum())
-    if len(shifts) < 4 or not power:
-        return np.zeros_like(shifts)
-    return np.asarray(light * float((light * shifts).sum()) / power)
 
 
 # --- input and target -----------------------------------------------------------------------------------------

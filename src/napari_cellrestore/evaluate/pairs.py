@@ -15,7 +15,8 @@ import numpy as np
 from napari_cellrestore.evaluate.scoring import Method, Sample, computed
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.focus import green
-from napari_cellrestore.sample import clearest
+from napari_cellrestore.sample import clearest, deciding_pixels, grey_range
+from napari_cellrestore.simulate import quantise
 from napari_cellrestore.stack import ImageStack
 
 if TYPE_CHECKING:
@@ -66,23 +67,25 @@ def paired_sample(
     leds: str | Path | None = None,
     pixel_um: float | None = None,
 ) -> Sample:
-    """Open a pair; ValueError where both have not one size and one type of pixels, or the target is not one image."""
+    """Open a pair; ValueError where both have not one size, or the target is not one image.
+
+    A target may have another type of pixels, such as a stain of 8 bit beside stacks of 12: what is made of the input is then
+    to have that of the target, and the input beside it is brought to the grey levels of the target, full scale to full scale.
+    """
     stack, truth = open_stack(path, axes=axes, leds=leds), open_stack(target)
     name = Path(target).name
     if truth.plane_axes:
         raise ValueError(f"the target {name} has the axes {truth.axes}: give one image, YX or YXS")
-    for what, ours, theirs in (
-        ("px", stack.yx_shape, truth.yx_shape),
-        ("pixels", stack.data.dtype.name, truth.data.dtype.name),
-    ):
-        if ours != theirs:
-            raise ValueError(
-                f"the input has {_said(ours)} {what}, its target {name} {_said(theirs)}: both must be alike"
-            )
+    if stack.yx_shape != truth.yx_shape:
+        ours, theirs = (" x ".join(map(str, shape)) for shape in (stack.yx_shape, truth.yx_shape))
+        raise ValueError(f"the input has {ours} px, its target {name} {theirs}: both must be alike")
     stack = stack.replace(pixel_um=stack.pixel_um or truth.pixel_um or pixel_um)
     reference = _opaque(computed(truth.data))
-    beside = in_colours_of(computed(clearest_plane(stack).data), reference)
-    return Sample(reference, stack, tuple(truth.notes), beside)
+    beside, remarks = computed(clearest_plane(stack).data), tuple(truth.notes)
+    if beside.dtype != reference.dtype:
+        beside, guessed = _in_levels_of(beside, stack, truth)
+        remarks += tuple(guessed)
+    return Sample(reference, stack, remarks, in_colours_of(beside, reference))
 
 
 def pair_method(model: Model) -> Method:
@@ -125,5 +128,9 @@ def _opaque(image: Array) -> Array:
     return image[..., :3] if image.ndim == 3 else image
 
 
-def _said(value: Any) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _in_levels_of(image: Array, stack: ImageStack, truth: ImageStack) -> tuple[Array, list[str]]:
+    """Return a plane of a stack in the grey levels and the type of the target, and what had to be guessed for it."""
+    low, high, guessed = grey_range(stack, deciding_pixels(stack))
+    to_low, to_high, also_guessed = grey_range(truth, deciding_pixels(truth))
+    levels = (image.astype(np.float64) - low) * ((to_high - to_low) / (high - low)) + to_low
+    return quantise(levels, truth.data.dtype), [*guessed, *also_guessed]

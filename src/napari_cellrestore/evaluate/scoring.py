@@ -69,9 +69,16 @@ class Sample:
         return self.stack.data if self.beside is None else self.beside[None]
 
     def restored(self, apply: Method) -> Any:
-        """Return what a method makes of it, one image for each level."""
+        """Return what a method makes of it, one image for each level; ValueError where its grey levels are not the target's."""
         images = in_memory(apply(self.stack))
-        return images if self.beside is None else images[None]
+        if self.beside is None:
+            return images
+        if images.dtype != self.reference.dtype and self.stack.data.dtype != self.reference.dtype:
+            raise ValueError(
+                f"what was made has {images.dtype} pixels, the target {self.reference.dtype}: choose a model that was trained to "
+                "make images of that type"
+            )
+        return images[None]
 
 
 @dataclass(frozen=True, eq=False)

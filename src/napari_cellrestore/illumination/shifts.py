@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.optimize import least_squares
 
 from napari_cellrestore.illumination.finding import Finding
-from napari_cellrestore.illumination.order import ENOUGH, Mask, Rows, at_edge, groups, neighbours, within_reach
+from napari_cellrestore.illumination.order import ENOUGH, Mask, at_edge, groups, neighbours, within_reach
 from napari_cellrestore.illumination.planes import Floats, MeasuredPlanes
-from napari_cellrestore.leds import LedTable
+from napari_cellrestore.illumination.sideways import ENOUGH as ENOUGH_FOR_DEFOCUS
+from napari_cellrestore.illumination.sideways import sideways, slopes
 from napari_cellrestore.register import estimate_shift
 
 #: Planes off by no more than this are in register.
@@ -30,8 +30,6 @@ IN_REGISTER_PX = 1.8
 #: Likeness that a shift must lead to, as a correlation and as a multiple of what happens by chance, or it is not known; of
 #: recorded planes it is 0.5 and more.
 LIKE, LIKE_BY_CHANCE = 0.35, 5.0
-#: Planes that are needed to tell how defocus moves them in each direction.
-ENOUGH_FOR_DEFOCUS = 8
 UNKNOWN = (np.nan, np.nan)
 
 Image = npt.NDArray[np.float32]
@@ -54,12 +52,12 @@ def inside_shifts(planes: MeasuredPlanes, na: float, usable: Mask) -> Floats:
     measured = [(i, j, _off(planes.structure[rows[i]], planes.structure[rows[j]], planes.chance)) for i, j in pairs]
     one, other = np.array([(i, j) for i, j, off in measured if off], int).reshape(-1, 2).T
     between = np.array([off for *_, off in measured if off], float).reshape(-1, 2)
-    light = _light(leds, rows)[other] - _light(leds, rows)[one]
+    light = sideways(leds, rows)[other] - sideways(leds, rows)[one]
     kept = np.ones(len(rows), bool)
     while True:
         fair = kept[one] & kept[other]
         enough = min(kept.sum(), fair.sum()) >= ENOUGH_FOR_DEFOCUS
-        left = between - (light @ _slopes(light[fair], between[fair]) if enough else 0)
+        left = between - (light @ slopes(light[fair], between[fair]) if enough else 0)
         for i in range(len(rows)):
             others = [(left[pair], 1) for pair in np.flatnonzero((other == i) & kept[one])]
             others += [(left[pair], -1) for pair in np.flatnonzero((one == i) & kept[other])]
@@ -68,22 +66,6 @@ def inside_shifts(planes: MeasuredPlanes, na: float, usable: Mask) -> Floats:
         if distance.max() <= IN_REGISTER_PX:
             return shift_px
         kept[distance.argmax()] = False
-
-
-def _light(leds: LedTable, rows: Rows) -> Floats:
-    """Return how far (rows, columns) light goes sideways for each unit of depth."""
-    azimuth = np.radians(leds.azimuth_deg[rows])
-    slope = np.tan(np.radians(leds.polar_deg[rows]))
-    return np.asarray(slope[:, None] * np.stack([np.sin(azimuth), np.cos(azimuth)], axis=1))
-
-
-def _slopes(light: Floats, shift_px: Floats) -> Floats:
-    """Return how shifts go with the light (2, 2), by a fit that outliers do not pull."""
-
-    def left(slopes: Floats) -> Floats:
-        return np.asarray(light @ slopes.reshape(2, 2) - shift_px).ravel()
-
-    return np.asarray(least_squares(left, np.zeros(4), loss="cauchy", f_scale=0.3).x.reshape(2, 2))
 
 
 def outside_shifts(planes: MeasuredPlanes, na: float, usable: Mask) -> Floats:
@@ -97,7 +79,7 @@ def outside_shifts(planes: MeasuredPlanes, na: float, usable: Mask) -> Floats:
     shift_px = np.full((len(leds), 2), np.nan)
     for rows in groups(leds, usable & ~leds.brightfield(na) & ~at_edge(leds, na)):
         rows = within_reach(leds, rows, na)
-        light, measured = _light(leds, rows), np.full((len(rows), 2), np.nan)
+        light, measured = sideways(leds, rows), np.full((len(rows), 2), np.nan)
         beside = np.zeros_like(light)
         kept = np.ones(len(rows), bool)
         wrong = np.arange(len(rows))
@@ -109,8 +91,8 @@ def outside_shifts(planes: MeasuredPlanes, na: float, usable: Mask) -> Floats:
                 measured[part[i]] = _off(around, planes.structure[rows[part[i]]], planes.chance) or UNKNOWN
                 beside[part[i]] = light[part[i]] - light[near[i]].mean(axis=0)
             known = kept & np.isfinite(measured[:, 0])
-            slopes = _slopes(beside[known], measured[known]) if known.sum() >= ENOUGH_FOR_DEFOCUS else np.zeros((2, 2))
-            shift_px[rows] = measured - beside @ slopes
+            moved = slopes(beside[known], measured[known]) if known.sum() >= ENOUGH_FOR_DEFOCUS else np.zeros((2, 2))
+            shift_px[rows] = measured - beside @ moved
             distance = np.where(known, np.nan_to_num(np.hypot(*shift_px[rows].T)), 0)
             worst = int(distance.argmax())
             if distance[worst] <= IN_REGISTER_PX:

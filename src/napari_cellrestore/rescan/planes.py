@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_cellrestore.illumination.sideways import sideways, slopes
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.register import estimate_shift
 from napari_cellrestore.rescan.looks import grey, steepness
@@ -90,7 +91,8 @@ def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) 
 
     Wulff 2022 (section 4.2.4) found such stacks only by the failure of the network. What is compared:
 
-    - each plane lit from inside the aperture against bright field, by :func:`estimate_shift`;
+    - each plane lit from inside the aperture against bright field, by :func:`estimate_shift`; what defocus explains of the
+      shifts of all of them is taken out, since light from the side moves what is out of focus;
     - the mean of dark field against where bright field steepness: it shows edges, and light from all sides evens out on
       which side of a cell an edge is bright;
     - planes of one dark-field LED at several exposures against each other.
@@ -108,8 +110,13 @@ def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) 
     of_bright = bright_planes(leds, na)
     bright = grey(_mean(stack, of_bright))
     inside = np.flatnonzero(leds.brightfield(na) & (leds.kind != "brightfield"))
-    for plane in inside:
-        yield from _beside(bright, _plane(stack, plane), (int(plane),), still_px)
+    shifts = [_shift(bright, _plane(stack, plane)) for plane in inside]
+    known = np.array([shift is not None for shift in shifts], bool)
+    measured = np.array([shift for shift in shifts if shift is not None], float).reshape(-1, 2)
+    light = sideways(leds, inside[known])
+    left = iter(measured - light @ slopes(light, measured))
+    for plane, shift in zip(inside, shifts, strict=True):
+        yield from _if_far((int(plane),), None if shift is None else next(left), still_px)
     dark = np.flatnonzero(~leds.brightfield(na) & (leds.kind != "brightfield"))
     if len(dark) >= 4:  # fewer light a cell from one side
         edges = steepness(bright, stack.pixel_um or 0.25)
@@ -123,13 +130,23 @@ def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) 
 def _beside(
     fixed: npt.NDArray[Any], moving: npt.NDArray[Any], planes: tuple[int, ...], still_px: float
 ) -> Iterator[ShiftedPlane]:
-    try:
-        shift = estimate_shift(fixed, moving)
-    except ValueError:
+    yield from _if_far(planes, _shift(fixed, moving), still_px)
+
+
+def _if_far(planes: tuple[int, ...], shift_px: npt.ArrayLike | None, still_px: float) -> Iterator[ShiftedPlane]:
+    if shift_px is None:
         yield ShiftedPlane(planes, None)
         return
-    if np.hypot(*shift) > still_px:
-        yield ShiftedPlane(planes, shift)
+    down, right = (float(px) for px in np.asarray(shift_px))
+    if np.hypot(down, right) > still_px:
+        yield ShiftedPlane(planes, (down, right))
+
+
+def _shift(fixed: npt.NDArray[Any], moving: npt.NDArray[Any]) -> tuple[float, float] | None:
+    try:
+        return estimate_shift(fixed, moving)
+    except ValueError:  # nothing in common
+        return None
 
 
 def _plane(stack: ImageStack, number: int | np.integer[Any]) -> npt.NDArray[np.float32]:
