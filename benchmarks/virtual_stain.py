@@ -2,9 +2,10 @@
 
 The cells are simulated, so that the stained image of each is known: nothing here says how a network does on patients' cells.
 Every variant has its own folder: a run that was stopped goes on, a finished one is not repeated, and the page is made of what
-is there. ``--quick`` takes `nafnet-fast` and few steps, an hour for the seven inputs on two cores, because the source's RRDB,
-also at width 32 with two blocks, takes ten times as long for a step and is not trained by then: one row shows it. ``--full``
-takes the source's network, for a GPU. Features of VGG-19, which cannot be brought along, are those of the network ``distance``.
+is there. ``--quick`` takes `nafnet-fast` and few steps (``--variants`` names rows, so that each of two cores can take some),
+because the source's RRDB, also at width 32 with two blocks, takes ten times as long for a step and is not trained by then: one
+row shows it. ``--full`` takes the source's network, for a GPU. Features of VGG-19, which cannot be brought along, are those of
+the network ``distance``.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ QUICK: dict[str, Any] = {
         *("patience", "checkpoint_every"),
     )
 }
+#: What recipes that start from another model start from.
+START = "maePFNET"
 #: The source's network in --quick: a row of its own, with a fifth of the steps, which is twice the time.
 RRDB = "maeNET, RRDB"
 
@@ -113,13 +116,13 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
     folder = options.runs / ("half" if "half" in name else "set")
     source = ImageSource(kind="leds", input=str(folder / "simulated_blood"), target=str(folder / "stained"), every=12)
     recipe = RECIPES[base].model_copy(update={**changes, "images": (source,)})
+    if recipe.start:
+        recipe = recipe.model_copy(update={"start": str(folder_of(START, options) / "model")})
     if not options.quick:
         return recipe
-    start = str(folder_of("maePFNET", options) / "model") if recipe.start else None
     changes = {
         "steps": options.steps,
         "precision": options.precision,
-        "start": start,
         **network_of(name, recipe),
         **QUICK,
     }
@@ -143,6 +146,12 @@ def budget_of(options: argparse.Namespace) -> str:
     return f"quick-{options.steps}-{options.precision}" if options.quick else "full"
 
 
+def first_of(name: str, options: argparse.Namespace) -> str:
+    """Return the first row that is trained as this one is: one training is enough for both."""
+    recipe = recipe_of(name, options)
+    return next(other for other in INPUTS | MODELS if recipe_of(other, options) == recipe)
+
+
 def folder_of(name: str, options: argparse.Namespace) -> Path:
     """Return the folder of a variant."""
     return Path(options.runs) / budget_of(options) / slug(name)
@@ -155,16 +164,18 @@ def result_of(name: str, options: argparse.Namespace) -> Path:
 
 def run(name: str, options: argparse.Namespace) -> None:
     """Train a variant and measure it on the test fields, unless that was done."""
+    name = first_of(name, options)
     recipe = recipe_of(name, options)
-    if options.quick and recipe.start:
-        trained_once(recipe_of("maePFNET", options), folder_of("maePFNET", options), data=DATA)
-    measured_once(
+    if recipe.start and not known(result_of(name, options)):
+        trained_once(recipe_of(START, options), folder_of(START, options), data=DATA)
+    found = measured_once(
         recipe,
         folder_of(name, options),
         result_of(name, options),
         partial(measure, folder=options.runs / "test"),
         data=DATA,
     )
+    print(name, found.get("missing") or f"took {found['minutes']} minutes", flush=True)
 
 
 def measure(model: Model, folder: Path) -> dict[str, Any]:
@@ -196,8 +207,12 @@ def page(options: argparse.Namespace) -> str:
         f"Wulff 2022, rerun on simulated blood ([simulated LED stacks](simulated-leds.md)). {budget}; {FIELDS} fields of "
         f"{SIDE_PX} x {SIDE_PX} px to learn from, {TEST_FIELDS} others to test on. 95 % intervals: bootstrap over fields, of "
         "nuclei Wilson's. The cells are simulated and so is their stain: this page compares inputs and losses, and says "
-        "nothing of patients' cells. Features of VGG-19 are replaced by those of the network `distance`. Made by "
-        "`benchmarks/virtual_stain.py`, which goes on where it was stopped.",
+        "nothing of patients' cells. Features of VGG-19 are replaced by those of the network `distance`. Minutes are of one "
+        "core. Made by `benchmarks/virtual_stain.py`, which goes on where it was stopped:",
+        "",
+        "```sh",
+        f"python benchmarks/virtual_stain.py --{'quick' if options.quick else 'full'}",
+        "```",
         "",
         "## Which LEDs (table 4.1)",
         "",
@@ -219,19 +234,20 @@ def page(options: argparse.Namespace) -> str:
 def table(names: dict[str, Any], options: argparse.Namespace) -> list[str]:
     """Return the rows of variants."""
     lines = [
-        "| variant | planes | SSIM | mean absolute error | nuclei missing | nuclei added | lobes counted otherwise | parameters |",
-        "|---|---|---|---|---|---|---|---|",
+        "| variant | planes | SSIM | mean absolute error | nuclei missing | nuclei added | lobes counted otherwise | parameters "
+        "| minutes |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in names:
-        found = known(result_of(name, options))
+        found = known(result_of(first_of(name, options), options))
         if "rows" not in found:
-            lines.append(f"| {name} | not run yet | | | | | | |")
+            lines.append(f"| {name} | {found.get('missing', 'not run yet')} | | | | | | | |")
             continue
         values = np.array(found["rows"])
         rates = NucleiCounts(**found["nuclei"]).rates()
         cells = [name, str(found["planes"]), interval(values[:, 0], 4), interval(values[:, 1], 4)]
         cells += [str(rates[what]) for what in ("missing", "added", "other lobes")]
-        lines.append("| " + " | ".join([*cells, f"{found['parameters']:,}"]) + " |")
+        lines.append("| " + " | ".join([*cells, f"{found['parameters']:,}", f"{found['minutes']:.0f}"]) + " |")
     return lines
 
 
