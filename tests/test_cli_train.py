@@ -137,6 +137,24 @@ def test_sharp_images_of_every_kind_are_measured(home, run, folder, factor, sett
     assert status == 0, wrong
 
 
+def test_a_model_of_grey_images_of_16_bit_is_evaluated(home, say):
+    for path in sorted((home / "grey").iterdir()):
+        write_tiff(path.with_suffix(".tif"), ImageStack(imread(path) * np.uint16(257), "YX"))
+        path.unlink()
+    (home / "tiny.yaml").write_text(TINY + ONE + "only_um: [2, 6]}")
+    assert say("train", "tiny.yaml", "--images", "grey", "6", "--folder", "run", "--steps", "2")[0] == 0
+    evaluate = ("evaluate", "run/tiny", "--images", "grey", "6", "--classical", "--json")
+    status, out, wrong = say(*evaluate)
+    assert status == 0, wrong
+    said = json.loads(out[-1])["of_input"]
+    (row,) = load_model(home / "run" / "tiny").card.held_out
+    assert said["tiny"]["MSE"] == pytest.approx(row["mse_of_input"], abs=1e-4)
+    assert said["Wiener, true PSF"]["MSE"] < 1
+    imsave(home / "grey" / "3.tif", imread(home / "dim" / "3.png")[..., 1], check_contrast=False)  # kept for the test too
+    _, out, wrong = say("evaluate", "run/tiny", "--images", "grey", "3", "--limit", "2", "--json")
+    assert "has 256 grey levels, other images 65536: convert it, or leave it out" in "".join([*out, *wrong])
+
+
 def test_a_model_of_two_planes_is_measured_on_pairs(home, run):
     (home / "tiny.yaml").write_text(TINY + "in_planes: 2\n")
     status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "run", "--steps", "2")
