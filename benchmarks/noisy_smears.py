@@ -44,8 +44,8 @@ def noisy(image: Array, gain: float, seed: int) -> Array:
     return quantise(DetectorNoise(gain).add(image.astype(np.float32), np.random.default_rng(seed)), image.dtype)
 
 
-def make_pairs(folder: Path, runs: Path) -> None:
-    """Write a noisy and a clean image of every smear of a folder."""
+def make_pairs(folder: Path, runs: Path, pixel_um: float) -> None:
+    """Write a noisy and a clean image of every smear of a folder, with the size of its pixels."""
     for kind in ("noisy", "clean"):
         (runs / f"{kind}_{folder.name}").mkdir(parents=True, exist_ok=True)
     for seed, path in enumerate(images_in(folder)):
@@ -53,7 +53,7 @@ def make_pairs(folder: Path, runs: Path) -> None:
         gain = 0.0 if seed % CLEAN == 1 else float(np.exp(np.random.default_rng([seed, 1]).uniform(*np.log(GAINS))))
         for kind, one in (("noisy", noisy(image, gain, seed)), ("clean", image)):
             target = runs / f"{kind}_{folder.name}" / f"{path.stem}.tif"
-            write_tiff(target, ImageStack(one, "YXS", pixel_um=PIXEL_UM), overwrite=True)
+            write_tiff(target, ImageStack(one, "YXS", pixel_um=pixel_um), overwrite=True)
 
 
 def measured(folder: Path, every: int, model: Model) -> dict[str, Any]:
@@ -118,6 +118,8 @@ def page(sets: dict[str, dict[str, Any]], model_name: str) -> str:
             "",
             f"Without noise the model changes an image by an MSE of {interval(found['clean'], 3)}, at most {worst}.",
         ]
+    if worse := not_best(sets, model_name):
+        lines += ["", worse]
     lines += [
         "",
         "Noise is in grey levels of 0 to 255, standard deviation at a level of 200. What was simulated is what was learned: noise "
@@ -127,19 +129,47 @@ def page(sets: dict[str, dict[str, Any]], model_name: str) -> str:
     return "\n".join(lines)
 
 
+def not_best(sets: dict[str, dict[str, Any]], model_name: str) -> str:
+    """Return where a filter is as good as the model or better, to the digits shown; "" where it is nowhere."""
+    places = []
+    for name, found in sets.items():
+        for gain in SHOWN_GAINS:
+            for index, (metric, (_, digits)) in enumerate(METRICS.items()):
+                means = {
+                    way: round(float(np.mean(np.array(rows)[:, index])), digits)
+                    for way, rows in found["gains"][str(gain)].items()
+                }
+                best = max((way for way in means if way != model_name), key=lambda way: means[way])
+                if means[best] >= means[model_name]:
+                    places.append(
+                        f"{name}, noise of {np.sqrt(200 * gain):.1f}, {metric}: {best} {means[best]:.{digits}f}, the model "
+                        f"{means[model_name]:.{digits}f}"
+                    )
+    return f"A filter is as good as the model, or better, here: {'; '.join(places)}." if places else ""
+
+
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("make", "measure"))
     parser.add_argument("--images", nargs=2, action="append", metavar=("FOLDER", "N"), required=True)
+    parser.add_argument(
+        "--pixel-um",
+        nargs="+",
+        type=float,
+        default=[PIXEL_UM],
+        metavar="UM",
+        help="of each folder, or one of all (0.1)",
+    )
     parser.add_argument("--model", default="enhance-smear", help="name or folder of the model")
     parser.add_argument("--runs", type=Path, default=Path("runs/noisy-smears"))
     options = parser.parse_args()
     model = load_model(options.model) if options.step == "measure" else None
     sets = {}
-    for folder, every in options.images:
+    sizes_um = options.pixel_um * len(options.images) if len(options.pixel_um) == 1 else options.pixel_um
+    for (folder, every), pixel_um in zip(options.images, sizes_um, strict=True):
         if model is None:
-            make_pairs(Path(folder), options.runs)
+            make_pairs(Path(folder), options.runs, pixel_um)
             continue
         # By its weights: numbers of a model are not those of the next one of its name.
         result = RESULTS / "noisy-smears" / f"{Path(folder).name}-{model.card.weights_sha256[:12]}.json"
