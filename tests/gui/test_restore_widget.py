@@ -22,7 +22,7 @@ from napari_cellrestore.gui.restore.live import LiveRestoration
 from napari_cellrestore.gui.restore.shown_input import ShownInput
 from napari_cellrestore.gui.restore.widget import RestoreWidget
 from napari_cellrestore.leds import LedTable
-from napari_cellrestore.model import load_model, save_model
+from napari_cellrestore.model import load_model, save_model, there_and_back
 from napari_cellrestore.networks import create_network
 from napari_cellrestore.restore import plan_restoration, restore, restore_with_spread
 from napari_cellrestore.stack import ImageStack
@@ -443,11 +443,41 @@ def test_there_and_back_is_offered_where_there_is_a_way_back(viewer, widget, qtb
     wait_for_tiles(qtbot, widget, 1)
     said = viewer.layers["smear restored"].metadata["cellrestore"]["provenance"]
     assert said["model"] == "look there and back"
+    stack = ImageStack(np.asarray(viewer.layers["smear"].data), "YXS")
+    look, back = (load_model(name) for name in ("look", "look-back"))
+    there = viewer.layers["smear there"]
+    said = there.metadata["cellrestore"]["provenance"]
+    assert said["model"] == "look"
+    assert "pixels are computed, not recorded" in said["generated"]
+    assert list(viewer.layers) == [viewer.layers["smear"], there, viewer.layers["smear restored"]]
+    assert viewer.layers.selection.active is viewer.layers["smear restored"]
+    qtbot.waitUntil(lambda: "Everything is restored" in widget.status.text(), timeout=30_000)
+    assert widget.progress.maximum() == widget.progress.value() == 2
+    assert alike(there.data[0], restore(stack, look).compute())
+    assert alike(viewer.layers["smear restored"].data[0], restore(stack, there_and_back(look, back)).compute())
+
+    widget.apply()  # both anew
+    assert there not in viewer.layers
+    assert [layer.name for layer in viewer.layers] == ["smear", "smear there", "smear restored"]
+    viewer.layers.remove("smear there")  # goes alone
+    assert [layer.name for layer in viewer.layers] == ["smear", "smear restored"]
+    widget.apply()
+    viewer.layers.remove("smear restored")  # takes the other along
+    assert [layer.name for layer in viewer.layers] == ["smear"]
+    assert not widget._lives
+    widget.turned_check.click()
+    widget.apply()
+    assert [layer.name for layer in viewer.layers][1:3] == ["smear there", "smear there, model unsure"]
+    viewer.layers.remove("smear there")
+    assert [layer.name for layer in viewer.layers] == ["smear", "smear restored", "smear model unsure"]
+    widget.turned_check.click()
+    widget.apply()
     widget.model_choice.setCurrentText("deblur-fast")  # which has none; what was ticked is kept for one that has
     assert not widget.form.isRowVisible(widget.back_check)
     widget.apply()
     said = viewer.layers["smear restored"].metadata["cellrestore"]["provenance"]
     assert said["model"] == "deblur-fast"
+    assert "smear there" not in viewer.layers
 
 
 def test_turned_has_a_second_layer_and_both_are_saved(viewer, widget, qtbot, tmp_path):

@@ -23,17 +23,20 @@ _UNSURE = to_rgb(next(verdict.colour for verdict in LEGEND if verdict.name == "m
 CLEAR_TO_UNSURE = Colormap([(*_UNSURE, 0.0), (*_UNSURE, 0.9)], name="model unsure", nan_color=(0, 0, 0, 0))
 
 
-def result_layers(live: LiveRestoration, source: Image) -> list[Image]:
-    """Return the layers that fill in as they are looked at: one, or of several passes two."""
+def result_layers(live: LiveRestoration, source: Image, *, there: bool = False) -> list[Image]:
+    """Return the layers that fill in as they are looked at: one, or of several passes two.
+
+    With ``there`` they are those of the way there, beside a restoration that goes there and back.
+    """
     stack, plan = live.stack, live.plan
     options = _options(stack, source, provenance(stack, plan))
-    options["name"] = f"{source.name} restored"
+    options["name"] = f"{source.name} there" if there else f"{source.name} restored"
     if not stack.rgb:
         options |= {"contrast_limits": source.contrast_limits, "colormap": source.colormap}
     layers = [Image(live.levels, **options)]
     if live.spread_levels:
         options = _options(stack, source, spread_provenance(stack, plan)) | {"rgb": False, "colormap": CLEAR_TO_UNSURE}
-        options["name"] = f"{source.name} model unsure"
+        options["name"] = f"{source.name} there, model unsure" if there else f"{source.name} model unsure"
         layers.append(Image(live.spread_levels, **options, contrast_limits=(0.0, _most(stack, plan))))
     for layer in layers:
         # napari keeps the coarsest level of a 2-D pyramid once read; this one changes as tiles come in.

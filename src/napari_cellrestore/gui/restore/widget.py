@@ -56,7 +56,10 @@ class RestoreWidget(Panel):
         self._live: LiveRestoration | None = None
         self._result: Image | None = None
         self._spread: Image | None = None  # of several passes
+        self._there: LiveRestoration | None = None  # what the image is between there and back
+        self._there_layers: list[Image] = []
         self._decided: tuple[ImageStack, Model, Plan] | None = None
+        self._decided_there: tuple[Model, Plan] | None = None
         self._model: Model | None = None  # the one loaded last
         self._build()
 
@@ -106,7 +109,7 @@ class RestoreWidget(Panel):
         self.back_check = QCheckBox("there and back again")
         self.back_check.setToolTip(
             "Apply the model and then the one of the way back, which was trained with it: the image should come out as it was. "
-            "What does not was lost or made up on the way; what does may still be wrong in between."
+            "What does not was lost or made up on the way; what does may still be wrong in between, which a second layer shows."
         )
         self.planes_edit = QLineEdit(placeholderText="two numbers, such as 3, 5")
         self.planes_edit.setToolTip("The model makes one image of several planes: which, counted from 0, in its order")
@@ -145,7 +148,7 @@ class RestoreWidget(Panel):
         """Plan the restoration of the chosen layer and show it, or why it cannot be."""
         layer, card = self.layer_choice.layer, self.model_choice.card
         self.show_content(layer is not None)
-        self._decided = None
+        self._decided = self._decided_there = None
         self.form.setRowVisible(self.planes_edit, card is not None and card.in_planes > 1 and not card.leds)
         has_back = card is not None and way_back(card) is not None
         self.form.setRowVisible(self.back_check, has_back)
@@ -154,15 +157,9 @@ class RestoreWidget(Panel):
             try:
                 stack, model = stack_from_layer(layer), self._loaded(card)
                 if has_back and self.back_check.isChecked():
+                    self._decided_there = model, self._planned(stack, model, card)
                     model = there_and_back(model)
-                plan = plan_restoration(
-                    stack,
-                    model,
-                    intensity=self._intensity(),
-                    turned=self.turned_check.isChecked(),
-                    planes=self._planes(card),
-                    soon=True,
-                )
+                plan = self._planned(stack, model, card)
                 self._decided = stack, model, plan
                 self.plan_text.setText(explain(plan, warning_colour(self._viewer)))
                 self.black_edit.setPlaceholderText(f"{plan.intensity[0]:g}")
@@ -177,6 +174,17 @@ class RestoreWidget(Panel):
             self.domain.ask(stack, model.card, plan)
         self.apply_button.setEnabled(self._decided is not None)
         self._show_progress()
+
+    def _planned(self, stack: ImageStack, model: Model, card: ModelCard) -> Plan:
+        """Return the plan for a model, by what the user chose for that of the card."""
+        return plan_restoration(
+            stack,
+            model,
+            intensity=self._intensity(),
+            turned=self.turned_check.isChecked(),
+            planes=self._planes(card),
+            soon=True,
+        )
 
     def _loaded(self, card: ModelCard) -> Model:
         """Return the model of a card; the same one, with what its engine has ready, until another is chosen."""
@@ -203,7 +211,7 @@ class RestoreWidget(Panel):
     # --- applying ------------------------------------------------------------------------------------------
 
     def apply(self) -> None:
-        """Add the restored layer; it takes the place of the widget's last one."""
+        """Add the restored layer, and of there and back the one between; they take the place of the widget's last ones."""
         if not self._as_decided():
             self._decide()
         if self._decided is None:
@@ -211,17 +219,25 @@ class RestoreWidget(Panel):
         stack, model, plan = self._decided
         source = self.layer_choice.layer
         self._drop_result()
-        self._live = live = LiveRestoration(stack, model, plan, smaller_levels(source))
-        live.changed.connect(self._draw)
-        live.failed.connect(show_error)
-        live.begin(source)
+        if self._decided_there is not None:
+            self._there = self._begun(stack, *self._decided_there, source)
+            self._there_layers = result_layers(self._there, source, there=True)
+        self._live = live = self._begun(stack, model, plan, source)
         self._result, *spread = layers = result_layers(live, source)
         self._spread = spread[0] if spread else None
-        for layer in layers:
+        for layer in [*self._there_layers, *layers]:
             self._viewer.add_layer(layer)
         self._viewer.layers.selection.active = self._result
         self._poll.start()
         self._show_progress()
+
+    def _begun(self, stack: ImageStack, model: Model, plan: Plan, source: Image) -> LiveRestoration:
+        """Return a restoration that computes what is in view of its source."""
+        live = LiveRestoration(stack, model, plan, smaller_levels(source))
+        live.changed.connect(self._draw)
+        live.failed.connect(show_error)
+        live.begin(source)
+        return live
 
     def _as_decided(self) -> bool:
         """Whether the plan on show is of the layer as it is now. Arrays in memory may have been written to, files may not."""
@@ -232,29 +248,50 @@ class RestoreWidget(Panel):
         return isinstance(stack.data, da.Array) and stack.same_as(self._decided[0])
 
     def _draw(self) -> None:
-        for layer in (self._result, self._spread):
-            if layer is not None and self._live is not None:
-                layer.refresh(extent=False, highlight=False, thumbnail=not self._live.pending)
+        for live, layers in ((self._live, (self._result, self._spread)), (self._there, self._there_layers)):
+            for layer in layers:
+                if layer is not None and live is not None:
+                    layer.refresh(extent=False, highlight=False, thumbnail=not live.pending)
 
     def _drop_result(self) -> None:
         self._stop()
-        layers = self._result, self._spread
-        self._result = self._spread = self._live = None
+        layers = [self._result, self._spread, *self._there_layers]
+        self._result = self._spread = self._live = self._there = None
+        self._there_layers = []
+        self._remove(layers)
+
+    def _drop_there(self) -> None:
+        if self._there is not None:
+            self._there.stop()
+        layers, self._there, self._there_layers = self._there_layers, None, []
+        self._remove(layers)
+
+    def _remove(self, layers: Sequence[Image | None]) -> None:
         for layer in layers:
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 
     def _stop(self) -> None:
         self._poll.stop()
-        if self._live is not None:
-            self._live.stop()
+        for live in self._lives:
+            live.stop()
+
+    @property
+    def _lives(self) -> list[LiveRestoration]:
+        """The restorations on show: one, and that of the way there."""
+        return [live for live in (self._live, self._there) if live is not None]
 
     def _on_removed(self, _event: object) -> None:
-        if self._result is not None and self._result not in self._viewer.layers:
+        shown = self._viewer.layers
+        if self._result is not None and self._result not in shown:
             self._drop_result()
             self._show_progress()
-        elif self._spread is not None and self._spread not in self._viewer.layers:
+        if self._spread is not None and self._spread not in shown:
             self._spread = None  # the restored image goes on alone
+        if self._there_layers and self._there_layers[0] not in shown:
+            self._drop_there()
+            self._show_progress()
+        self._there_layers = [layer for layer in self._there_layers if layer in shown]
 
     # --- saving --------------------------------------------------------------------------------------------
 
@@ -283,22 +320,23 @@ class RestoreWidget(Panel):
     # --- telling -------------------------------------------------------------------------------------------
 
     def _show_progress(self) -> None:
-        live = self._live
-        self.save_button.setEnabled(live is not None and not self._saving.running)
-        self.progress.setVisible(live is not None)
-        if live is None:
+        lives = self._lives
+        self.save_button.setEnabled(self._live is not None and not self._saving.running)
+        self.progress.setVisible(self._live is not None)
+        if self._live is None:
             self.status.setText("")
             return
-        self.progress.setRange(0, live.plan.n_tiles)
-        self.progress.setValue(live.n_finished)
+        tiles, finished = sum(live.plan.n_tiles for live in lives), sum(live.n_finished for live in lives)
+        self.progress.setRange(0, tiles)
+        self.progress.setValue(finished)
         self.progress.setFormat("%v of %m tiles restored")
         if self._saving.running:
             self.status.setText("Saving: the remaining tiles are being restored.")
-        elif live.pending:
+        elif any(live.pending for live in lives):
             self.status.setText("Restoring what is in view. Dimmed pixels are the input, not restored yet.")
-        elif live.view_is_too_large:
+        elif any(live.view_is_too_large for live in lives):
             self.status.setText("Too many tiles in view to restore them all: zoom in.")
-        elif live.n_finished < live.plan.n_tiles:
+        elif finished < tiles:
             self.status.setText("What is in view is restored. Elsewhere dimmed pixels are the input: move or zoom in.")
         else:
             self.status.setText("Everything is restored.")
