@@ -37,28 +37,24 @@ Array = np.ndarray
 #: What each row changes of a named recipe, and what of it when time is short.
 RECIPES_SHOWN: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "U-Net, EfficientNet encoder": ("enhance-unet", {}, {}),
-    "CAE": ("CAE", {}, {}),
-    "VAE": ("VAE", {}, {}),
-    "perceptual auto-encoder, features of `distance`": ("perceptual-AE", {"features": _DISTANCE}, {}),
+    "CAE": ("enhance-cae", {}, {}),
+    "VAE": ("enhance-vae", {}, {}),
+    "perceptual auto-encoder, features of `distance`": ("enhance-perceptual", {"features": _DISTANCE}, {}),
     "pix2pix": (
         "enhance-pix2pix",
         {},
         {"options": {"filters": 16, "blocks": 12}, "discriminator": DiscriminatorSettings(options={"filters": 16})},
     ),
     "CycleGAN": (
-        "CycleGAN",
+        "enhance-cyclegan",
         {},
         {
             "options": {"filters": 8},
             "batch": 2,
-            "discriminator": RECIPES["CycleGAN"].discriminator.model_copy(update={"options": {"filters": 16}}),
+            "discriminator": RECIPES["enhance-cyclegan"].discriminator.model_copy(update={"options": {"filters": 16}}),
         },
     ),
-    "NAFNet (ours)": (
-        "enhance-unet",
-        {"network": "nafnet-fast", "options": {}, "optimiser": "muon", "muon_rate": 0.005, "learning_rate": 1e-3},
-        {},
-    ),
+    "NAFNet (ours)": ("enhance-nafnet", {}, {}),
 }
 #: Settings that are tried of each filter.
 FILTERS_SHOWN: dict[str, list[dict[str, Any]]] = {

@@ -14,7 +14,7 @@ import tomllib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
@@ -142,7 +142,7 @@ def test_pages_name_all_there_is():
     from napari_cellrestore.focus import MEASURES
     from napari_cellrestore.losses import LOSSES
     from napari_cellrestore.metrics import METRICS
-    from napari_cellrestore.recipe import RECIPES, DefocusSettings
+    from napari_cellrestore.recipe import RECIPES, Augmentation, DefocusSettings, ImageSource, Recipe
 
     with (HOME / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
@@ -151,6 +151,11 @@ def test_pages_name_all_there_is():
         "focus.md": [f"| {name.replace('_', ' ')} |" for name in MEASURES],
         "compare.md": [metric.label for metric in METRICS.values()],
         "training.md": [*(f"| `{name}` |" for name in RECIPES), *LOSSES, *DefocusSettings.model_fields],
+        "recipes.md": [f"| `{name}` |" for name in Recipe.model_fields],
+        "pairs.md": [
+            *(f"| `{kind}` |" for kind in get_args(ImageSource.model_fields["kind"].annotation)),
+            *(f"`{name}" for name in ("every", "slide", "align", "at_minimum", *Augmentation.model_fields)),
+        ],
         "models.md": [f"`{name}`" for name in ModelCard.model_fields if name not in ("version", "weights_sha256")],
         "dependencies.md": [
             *(re.match(r"[\w-]+", line)[0] for line in project["dependencies"]),
@@ -162,8 +167,25 @@ def test_pages_name_all_there_is():
         assert not [word for word in words if word not in text], name
 
 
-def test_tables_are_those_of_the_models():
-    check = [sys.executable, str(HOME / "docs" / "make_model_table.py"), "--check"]
+def test_tables_are_those_of_the_networks(monkeypatch):
+    """All but the halos, for which the script takes a minute."""
+    monkeypatch.syspath_prepend(HOME / "docs")
+    from make_network_table import IN_CHANNELS, described, options
+    from tables import markdown
+
+    from napari_cellrestore.networks import NETWORKS
+
+    page = (HOME / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert markdown(options()) in page, "not up to date; run docs/make_network_table.py"
+    for name in NETWORKS:
+        row = " | ".join(described(name, IN_CHANNELS.get(name, 3)))
+        assert f"| {row} |" in page, "not up to date; run docs/make_network_table.py"
+    assert set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("script", ["make_model_table.py", "make_recipe_table.py"])
+def test_tables_are_those_of_models_and_recipes(script):
+    check = [sys.executable, str(HOME / "docs" / script), "--check"]
     done = subprocess.run(check, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 

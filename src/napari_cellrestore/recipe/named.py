@@ -188,6 +188,14 @@ _L1NET = Recipe(
     batch=8,
     steps=50_000,
 )
+_CYCLEGAN = _like(
+    _L1NET,
+    "CycleGAN",
+    "Two generators there and back, two discriminators, unpaired images (Zhu et al. 2017)",
+    losses={"adversarial": 1, "cycle": 10, "identity": 5},
+    discriminator=DiscriminatorSettings(conditional=False, adversarial="least-squares"),
+    batch=1,
+)
 _JONSSON = [
     _L1NET,
     _like(
@@ -214,14 +222,7 @@ _JONSSON = [
         features=FeatureSettings(network="vgg16", layers=("pool5",), compare="gram"),
         batch=2,
     ),
-    _like(
-        _L1NET,
-        "CycleGAN",
-        "Two generators there and back, two discriminators, unpaired images (Zhu et al. 2017)",
-        losses={"adversarial": 1, "cycle": 10, "identity": 5},
-        discriminator=DiscriminatorSettings(conditional=False, adversarial="least-squares"),
-        batch=1,
-    ),
+    _CYCLEGAN,
 ]
 
 # --- Bon: chapter 1.2.3 ------------------------------------------------------------------------------------------------
@@ -241,11 +242,11 @@ _ENHANCE = Recipe(
 )
 _BON = [
     _ENHANCE,
-    _like(_ENHANCE, "CAE", "Convolutional auto-encoder (Bon)", network="cae"),
-    _like(_ENHANCE, "VAE", "Variational auto-encoder (Bon)", network="vae", losses={"mse": 1, "kl": 1e-4}),
+    _like(_ENHANCE, "enhance-cae", "Convolutional auto-encoder (Bon)", network="cae"),
+    _like(_ENHANCE, "enhance-vae", "Variational auto-encoder (Bon)", network="vae", losses={"mse": 1, "kl": 1e-4}),
     _like(
         _ENHANCE,
-        "perceptual-AE",
+        "enhance-perceptual",
         "U-Net with features of several layers of VGG-16 (Bon)",
         losses={"mse": 1, "feature": 0.1},
         features=FeatureSettings(network="vgg16", layers=("relu1_2", "relu2_2", "relu3_3", "relu4_3"), compare="mse"),
@@ -257,6 +258,21 @@ _BON = [
         network="pix2pix",
         losses={"l1": 10, "adversarial": 1},
         discriminator=DiscriminatorSettings(),
+    ),
+    _like(
+        _CYCLEGAN,
+        "enhance-cyclegan",
+        "CycleGAN for images of two microscopes that do not belong to each other (Bon)",
+        task="enhance",
+    ),
+    _like(
+        _ENHANCE,
+        "enhance-nafnet",
+        "NAFNet for one microscope's images to another's, of a few hundred thousand weights",
+        network="nafnet-fast",
+        optimiser="muon",
+        muon_rate=0.005,
+        learning_rate=1e-3,
     ),
 ]
 

@@ -49,7 +49,7 @@ class Recipe(BaseModel):
 
     name: str = Field(min_length=1, description="Of the recipe, and of its model where no other is given")
     task: Literal["deblur", "enhance", "stain", "transfer", "distance"] = Field(
-        "deblur", description="What its models are for: where they are offered, and what their cards say"
+        "deblur", description="What its models are for"
     )
     summary: str = Field("", description="One sentence, for lists")
     network: str = Field(description="Architecture, a key of NETWORKS")
@@ -65,7 +65,9 @@ class Recipe(BaseModel):
     steps: int = Field(12_000, ge=1, description="Batches seen")
     batch: int = Field(4, ge=1, description="Crops a step")
     crop_px: int = Field(256, ge=16, description="Side of a crop in pixels")
-    optimiser: Literal["adam", "muon"] = Field("adam", description="adam is AdamW, Adam where nothing decays")
+    optimiser: Literal["adam", "muon"] = Field(
+        "adam", description="AdamW (Adam where nothing decays), or Muon for the inner convolutions"
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Of all weights, or under muon of those that are not its own")
     muon_rate: float = Field(0.01, gt=0, description="Learning rate of the inner convolutions under muon")
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's decay of means of gradient and of its square")
@@ -78,7 +80,7 @@ class Recipe(BaseModel):
     gradient_limit: float | None = Field(None, gt=0, description="Largest norm of the gradient")
     precision: Literal["float32", "bf16"] = Field(
         "float32",
-        description="bf16 computes in bfloat16 where the processor or graphics card has it; weights stay float32",
+        description="What is computed in; under bf16 the weights stay float32",
     )
     seed: int = Field(0, description="Of all that is drawn at random")
     checkpoint_every: int = Field(500, ge=1, description="Steps between saved states, each with a validation")

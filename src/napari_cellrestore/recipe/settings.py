@@ -87,7 +87,7 @@ class FeatureSettings(_Settings):
 
     network: str = Field(description="vgg16, vgg19, efficientnet-b0, efficientnet-b3 or distance")
     layers: tuple[int | str, ...] = Field(min_length=1, description="Names or numbers of its layers")
-    compare: Literal["l1", "mse", "gram"] = Field("l1", description="gram is the style loss, of Gram matrices")
+    compare: Literal["l1", "mse", "gram"] = Field("l1", description="How; gram is the style loss, of Gram matrices")
     weights: str | None = Field(None, description="File of its weights; the user's cache where left out")
 
 
@@ -104,9 +104,7 @@ class ImageSource(_Settings):
     ``target``.
     """
 
-    kind: Literal["sharp", "pairs", "stacks", "unpaired", "leds"] = Field(
-        "sharp", description="What the folders hold, see Images to train on"
-    )
+    kind: Literal["sharp", "pairs", "stacks", "unpaired", "leds"] = Field("sharp", description="What the folders hold")
     input: str = Field(min_length=1, description="Folder of the images, or of the inputs")
     target: str | None = Field(None, description="Folder of the targets, of kinds that have two folders")
     every: int = Field(10, ge=3, description="Of so many images one is kept for the test and one to validate")

@@ -29,7 +29,7 @@ from napari_cellrestore.recipe import ALIGNED, WITH_TARGETS, ImageSource, Recipe
 LAYERS, AS_FILE = "layers", "as the file says"
 #: Ways to give images, and what they are.
 KINDS = {
-    "sharp": ("Sharp images", "Sharp colour images of your own; blurred ones are simulated from them."),
+    "sharp": ("Sharp images", "Sharp images of your own; blurred ones are simulated from them."),
     "stacks": ("Focus stacks", "Recorded focus stacks: the sharpest plane is the target of the others."),
     "pairs": ("Two folders", "Images of the same names in two folders: what goes in, and what should come out."),
     "unpaired": ("Two kinds", "Two folders of images that do not belong to each other."),
