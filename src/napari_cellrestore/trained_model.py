@@ -288,7 +288,7 @@ def _limits(recipe: Recipe, which: str, held_out: list[dict[str, Any]]) -> list[
     said = [_KNOWN.get(recipe.task, other) if simulated else other]
     if recipe.task != "distance":
         said.append(_FILLED_IN)
-    if all(source.kind == "unpaired" for source in recipe.images):
+    if recipe.images and all(source.kind == "unpaired" for source in recipe.images):
         said.append("It was trained without pairs: there is nothing to compare with, so no error was measured.")
     return [*recipe.limits, *said, *(_in_words(row) for row in held_out)]
 
