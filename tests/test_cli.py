@@ -569,6 +569,20 @@ def test_compare_goes_plane_by_plane(images, say):
     assert refused(say("compare", images["both"], images["right"]), images["right"], "it has 1 planes, the reference 2")
 
 
+def test_compare_counts_black_spots(tmp_path, say):
+    clean = np.full((60, 60, 3), 200, np.uint8)
+    spotted = clean.copy()
+    spotted[20:26, 30:36] = 10
+    paths = [str(tmp_path / f"{name}.png") for name in ("clean", "spotted")]
+    for path, image in zip(paths, (clean, spotted), strict=True):
+        imsave(path, image, check_contrast=False)
+    _, out, _ = say("compare", paths[0], *paths, "--black-spots")
+    assert out[-2:] == [f"black spots: 0 ({paths[0]})", f"black spots: 1 ({paths[1]})"]
+    _, out, _ = say("compare", *paths, "--black-spots", "--json")
+    assert json.loads(out[0])["black_spots"] == [1]
+    assert not any("black spots" in line for line in say("compare", *paths)[1])
+
+
 def test_compare_says_how_far_a_restoration_can_be_trusted(tmp_path, rng, say):
     sharp = ndimage.gaussian_filter(rng.normal(size=(160, 160)), 2) * 200 + 128
     measured = ndimage.gaussian_filter(sharp, 2) + rng.normal(0, 1, sharp.shape)

@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="with --trust: ask this model, which made the images, where it is unsure (nine times the work of restoring)",
     )
+    parser.add_argument(
+        "--black-spots",
+        action="store_true",
+        help="of images in bright field: count compact black spots that the reference does not have",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each image")
 
 
@@ -72,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.model and not options.trust:
         raise ValueError("--model is asked for how sure it is of what it restored: give --trust too")
     judge = judge_with(options.model) if options.trust else None
-    comparison = Comparison(reference, data_range, mask, bool(options.spectrum), judge)
+    comparison = Comparison(reference, data_range, mask, bool(options.spectrum), judge, options.black_spots)
     domain = _domain(options, reference)
     status = each(options, expand(options.images), lambda path: _compare(options, comparison, path))
     if options.json and domain is not None:
@@ -88,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
             _write_spectra(options.spectrum, comparison)
         if not options.json:
             print(table.text())
+            for name, number in comparison.spots.items():
+                print(f"black spots: {number} ({name})")
             if comparison.trust:
                 print(f"\n{comparison.trust_table().text()}\n\n{legend(comparison.asked)}")
             if domain is not None:
@@ -137,12 +144,13 @@ def _compare(options: argparse.Namespace, comparison: Comparison, path: str) -> 
     from napari_cellrestore.files import open_stack
 
     image = open_stack(path)
-    before = len(comparison.trust)
+    before, before_spots = len(comparison.trust), len(comparison.spots)
     planes = comparison.add(path, image)
     if options.json:
         trust = {"trust": list(comparison.trust.values())[before:]}
+        spots = {"black_spots": list(comparison.spots.values())[before_spots:]}
         said = {"reference": options.reference, "image": path, "planes": planes}
-        print_json(said | (trust if options.trust else {}))
+        print_json(said | (trust if options.trust else {}) | (spots if options.black_spots else {}))
     if options.maps:
         _write_maps(options.maps, comparison, path, image)
     comparison.classes.clear()
@@ -157,10 +165,12 @@ class Comparison:
     mask: np.ndarray | None = None
     with_spectra: bool = False
     judge: Judge | None = None
+    with_spots: bool = False
     #: Of the image measured last: the kind of each pixel, plane by plane; None where it cannot be told.
     classes: list[np.ndarray | None] = field(default_factory=list)
     trust: dict[str, dict[str, float]] = field(default_factory=dict)
     asked: bool = False
+    spots: dict[str, int] = field(default_factory=dict)
     spectra: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -168,6 +178,8 @@ class Comparison:
     def add(self, name: str, image: ImageStack) -> list[dict[str, float]]:
         """Measure an image; the result has a row for each plane."""
         import numpy as np
+
+        from napari_cellrestore.artefacts import black_spots
 
         planes = []
         for number, (reference, measured) in enumerate(self.pairs(image)):
@@ -179,6 +191,8 @@ class Comparison:
             title = name if image.n_planes == 1 else f"{name} plane {number}"
             if self.with_spectra:
                 self._add_spectrum(title, reference, measured)
+            if self.with_spots:
+                self.spots[title] = len(black_spots(measured, reference))
             if self.judge is not None:
                 self._add_trust(title, reference, measured, image.provenance)
         if len(planes) == 1:
