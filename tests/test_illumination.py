@@ -20,6 +20,7 @@ from napari_cellrestore.illumination import (
 )
 from napari_cellrestore.illumination.planes import MIDDLE_PX
 from napari_cellrestore.leds import LedTable, arm_leds, rectangular_leds
+from napari_cellrestore.simulate import WULFF_2022, DetectorNoise, blood_phantom, led_stack, metered
 from napari_cellrestore.stack import ImageStack
 
 NA = 0.1
@@ -322,6 +323,45 @@ def test_shuffled_planes(part):
     (finding,) = check_leds(panel(planes), na=NA).findings
     assert (finding.plane, finding.what) == (None, "order")
     assert finding.sentence.startswith("the planes are not in the order of the table: ")
+
+
+@pytest.mark.parametrize(("step", "said"), [(1, "late"), (-1, "early")])
+def test_planes_that_moved_on_by_one(step, said):
+    (finding,) = check_leds(panel(np.roll(panel_planes(), step, axis=0)), na=NA).findings
+    assert finding.sentence.endswith(f"planes look one too {said} for their LEDs")
+
+
+def test_dark_planes_of_arms_that_moved_on_by_one():
+    """Nothing of their brightness tells, since each ring has its exposure: their likeness does."""
+    sample = blood_phantom((384, 384), 0.125, seed=0, white_per_mm2=1500)
+    leds = metered(arm_leds(), sample.transmission(), 0.125, WULFF_2022, target=0.65, percentile=99.9)
+    lit = led_stack(
+        *(sample.transmission(), 0.125, WULFF_2022, leds),
+        **{"dtype": np.uint8, "level": 120, "noise": DetectorNoise(0.01), "high_over_low": 2.5, "step": 2},
+    )
+    low = np.flatnonzero(leds.exposure == "low")
+    late = lit.data.copy()
+    late[low] = lit.data[np.roll(low, 1)]
+    said = [found.sentence for found in check_leds(lit, na=0.4).findings]
+    assert not any("for their LEDs" in one for one in said)
+    said = [found.sentence for found in check_leds(lit.replace(data=late), na=0.4).findings]
+    assert any(one.endswith("planes look one too late for their LEDs") for one in said)
+
+
+def test_a_plane_that_is_there_twice():
+    planes = panel_planes().copy()
+    planes[5] = planes[4]
+    findings = check_leds(panel(planes), na=NA).findings
+    assert [one.plane for one in findings if "has the pixels of plane 4" in one.sentence] == [5]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("colour", ["red", "green", "blue"])
+def test_recorded_planes_that_moved_on_by_one(real_data, colour):
+    stack = open_stack(real_data / "led_stacks" / "blood_smear" / f"{colour}.tif")
+    assert not check_leds(stack, na=0.1).findings
+    late = np.roll(np.asarray(stack.data), 1, axis=0)
+    assert any("one too late" in found.sentence for found in check_leds(stack.replace(data=late), na=0.1).findings)
 
 
 def test_low_and_high_exposure_exchanged(rng):

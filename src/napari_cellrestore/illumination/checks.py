@@ -70,8 +70,8 @@ def check_leds(stack: ImageStack, *, na: float, saturation: float | None = None)
     - **Saturated**: more than a thousandth of the pixels.
     - **Order**: planes whose light enters the objective are about equally bright, those outside the aperture far darker
       and darker the larger the angle, among planes of one exposure, wavelength and gain; outside, neighbouring LEDs give
-      images that are alike. Two planes from opposite sides, or of neighbours, can be too alike to tell. Planes within 15 %
-      of the aperture are not judged.
+      images that are alike, more than if all planes are moved on by one. No two planes have the same pixels. Two planes
+      from opposite sides, or of neighbours, can be too alike to tell. Planes within 15 % of the aperture are not judged.
     - **Shifted**: by more than 1.8 px against the planes of neighbouring LEDs; and all planes inside or outside the
       aperture against brightfield. See :mod:`~napari_cellrestore.illumination.shifts`.
     - **Missing**: gaps in panels and rings, see :func:`~napari_cellrestore.leds.gaps.gaps`.
@@ -113,7 +113,7 @@ def check_leds(stack: ImageStack, *, na: float, saturation: float | None = None)
     if saturation is None and stack.data.dtype == np.uint8:
         saturation = 255
     planes = measure_planes(stack, saturation)
-    findings = [*_flat(planes), *_saturated(planes)]
+    findings = [*_flat(planes), *_saturated(planes), *_repeated(planes)]
     usable = ~planes.flat
     of_all = shuffled(planes, na, usable)
     shift_px = np.full((len(leds), 2), np.nan)
@@ -141,6 +141,17 @@ def _flat(planes: MeasuredPlanes) -> Iterator[Finding]:
         index, mean = planes.leds.index[row], float(planes.mean[row])
         said = f"plane {row} (LED {index}) has nothing in it, all pixels are {mean:g}"
         yield Finding(int(row), int(index), "black", mean, said)
+
+
+def _repeated(planes: MeasuredPlanes) -> Iterator[Finding]:
+    """Yield planes whose pixels are those of an earlier one."""
+    seen: dict[bytes, int] = {}
+    for row in np.flatnonzero(~planes.flat).tolist():
+        first = seen.setdefault(planes.mean[row].tobytes() + planes.structure[row].tobytes(), row)
+        if first != row:
+            led = int(planes.leds.index[row])
+            said = f"plane {row} (LED {led}) has the pixels of plane {first}: it was recorded once, and planes may be missing"
+            yield Finding(row, led, "order", 0.0, said)
 
 
 def _saturated(planes: MeasuredPlanes) -> Iterator[Finding]:
