@@ -177,6 +177,27 @@ def test_a_camera_of_twelve_bits_and_a_scanner_of_eight(folders, tmp_path):
         training_images(wanted)
 
 
+def test_edges_that_lie_beside_the_stain_are_said(tmp_path, rng):
+    leds = LedTable(index=[0, -1], polar_deg=[5, 0], azimuth_deg=[0, 0], kind=["point", "brightfield"])
+    for name in ("lit", "stained"):
+        (tmp_path / name).mkdir()
+    for number in range(4):
+        bright = ndimage.gaussian_filter(rng.normal(size=(220, 230)), 3) * 900 + 128
+        pixels = np.clip(np.stack([rng.permutation(bright.ravel()).reshape(bright.shape), bright]), 0, 255).astype(
+            np.uint8
+        )
+        moved = (5, -3) if number == 2 else (0, 0)
+        write_tiff(tmp_path / "lit" / f"{number}.tif", ImageStack(pixels, "AYX", leds=leds, pixel_um=0.3))
+        stain = 255 - np.roll(pixels[1], moved, (0, 1)) // 2
+        write_tiff(tmp_path / "stained" / f"{number}.tif", ImageStack(stain, "YX", pixel_um=0.3))
+    notes = training_images(recipe((tmp_path / "lit", tmp_path / "stained", leds))).notes
+    (said,) = (note for note in notes if "lie beside" in note)
+    assert said.startswith(
+        "edges of 1 of 4 LED stacks that were looked at lie beside those of their targets, at most by 5.8 px (2.tif"
+    )
+    assert said.endswith("5 down, -3 right): pair the scans with cellrestore pairs led")
+
+
 def test_changes_that_led_stacks_are_not_given_are_said(folders):
     got = training_images(recipe(folders, augmentation={"contrast": 0.2, "cutout": 0.1}))
     assert any(note.startswith("augmentation: contrast, cutout change nothing here") for note in got.notes)

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_cellrestore.pairs.images import Field, middle
 from napari_cellrestore.register import common_area, estimate_shift
+from napari_cellrestore.rescan.looks import steepness
 
 Array = np.ndarray
 Shift = tuple[float, float]
@@ -20,6 +21,8 @@ Key = TypeVar("Key")
 REGISTERED_PX = 0.75
 #: Pairs, and focus stacks, that are looked at for a shift: of more so many, evenly over all. A pair takes some 20 ms.
 LOOKED_AT, STACKS_LOOKED_AT = 300, 60
+#: Least side of LED stacks whose edges are compared, shift of these that is said, and a pixel size where none is known.
+_EDGES_PX, EDGES_BESIDE_PX, _USUAL_UM = 192, 2.0, 0.25
 #: Sides of the part in which a shift is looked for, and then measured.
 _LOOKED_PX, _MEASURED_PX = 256, 512
 
@@ -57,6 +60,39 @@ def drift_notes(fields: Mapping[Path, Field]) -> list[str]:
         f"planes of {len(found)} of {len(looked)} focus stacks that were looked at do not lie on the plane in focus, at most by "
         f"{_said(plane_name, shift)}: train with align to move them"
     ]
+
+
+def edge_notes(fields: Mapping[Path, Field], channels: slice) -> list[str]:
+    """Return a note on LED stacks whose edges lie beside those of the stained images, nothing where none do.
+
+    A stain changes grey levels, edges stay. ``channels`` are those of the plane that is compared.
+
+    Notes
+    -----
+    Of simulated blood, bright field against the stain, 200 px wide and more, shifts were found to a quarter of a pixel, of one LED
+    at 8 degrees to one pixel; of crops of 64 px some were wrong by 30 px, so small images are not looked at.
+    """
+    large = [name for name, field in fields.items() if min(field.target.shape[:2]) >= _EDGES_PX]
+    looked = _some(large, STACKS_LOOKED_AT) if large else []
+    beside = {name: shift for name in looked if (shift := _edges_beside(fields[name], channels))}
+    far = {name: shift for name, shift in beside.items() if np.abs(shift).max() >= EDGES_BESIDE_PX}
+    if not far:
+        return []
+    worst = max(far, key=lambda name: np.hypot(*far[name]))
+    return [
+        f"edges of {len(far)} of {len(looked)} LED stacks that were looked at lie beside those of their targets, at most by "
+        f"{_said(worst.name, far[worst])}: pair the scans with cellrestore pairs led"
+    ]
+
+
+def _edges_beside(field: Field, channels: slice) -> Shift | None:
+    given, target = field.read([0], *middle(field.area, _MEASURED_PX))
+    pixel_um = field.target.pixel_um or field.inputs[0].pixel_um or _USUAL_UM
+    try:
+        edges = [steepness(_comparable(image), pixel_um) for image in (target, given[..., channels])]
+        return estimate_shift(*edges, upsample=4)
+    except ValueError:
+        return None
 
 
 def _some(names: Sequence[Path], most: int) -> Sequence[Path]:

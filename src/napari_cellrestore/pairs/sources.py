@@ -12,12 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
+from napari_cellrestore.leds import LedTable
 from napari_cellrestore.pairs.crop import Crop, Pairs
 from napari_cellrestore.pairs.defocus import DefocusPairs
 from napari_cellrestore.pairs.folders import folder_fields, match_folders
 from napari_cellrestore.pairs.images import OTHER_UNITS, Field, ImagePairs, usual_levels
 from napari_cellrestore.pairs.led_stacks import LedPairs, led_fields
 from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, images_in, open_picture
+from napari_cellrestore.pairs.shifts import edge_notes
 from napari_cellrestore.pairs.split import (
     SETS,
     Split,
@@ -246,14 +248,22 @@ def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
     split = split_by_image(list(matched), every=source.every, slide=source.slide)
     targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
     fields, leds = led_fields(matched, wanted.room, wanted.recipe.leds)
+    notes += [*edge_notes(fields, _brightest(fields, leds)), *_idle(wanted.recipe.augmentation)]
     pairs = LedPairs(
         *([fields[path] for path in part] for part in split.sets),
         leds=leds,
         turn=wanted.recipe.augmentation is None or wanted.recipe.augmentation.quarter_turns,
         intensity_range=wanted.recipe.intensity_range,
-        notes=[*notes, *_idle(wanted.recipe.augmentation)],
+        notes=notes,
     )
     return _recorded(name, pairs, [split, targets], fields)
+
+
+def _brightest(fields: Mapping[Path, Field], leds: LedTable) -> slice:
+    """Return the channels of the plane that looks most like a usual image: all LEDs, else the most central one."""
+    colours = next(iter(fields.values())).inputs[0].shape[-1] // len(leds)
+    row = int(np.argmin(np.where(leds.kind == "brightfield", -1.0, leds.polar_deg)))
+    return slice(row * colours, (row + 1) * colours)
 
 
 def _idle(augmentation: Augmentation | None) -> list[str]:
