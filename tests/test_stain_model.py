@@ -179,6 +179,17 @@ def test_the_command_fits_measures_and_saves(folders, models, capsys):
     assert card.pixel_um == 0.1
 
 
+def test_what_was_fitted_is_kept_as_json(folders, models, tmp_path, capsys):
+    path = tmp_path / "fitted.json"
+    assert run(folders, "--name", "kept", "--fitted", str(path)) == 0
+    fitted = StainTransfer.from_json(path.read_text(encoding="utf-8"))
+    image = drawn(9)
+    expected = restore(image, load_model("kept")).compute().astype(int)
+    assert np.abs(fitted.apply(image) - expected).max() <= 1
+    assert run(folders, "--name", "again", "--fitted", str(path)) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
 def test_the_command_as_json(folders, models, capsys):
     assert run(folders, "--name", "two", "--without", "nucleus", "cytoplasm", "--json") == 0
     said = json.loads(capsys.readouterr().out)

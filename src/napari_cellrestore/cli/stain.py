@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_cellrestore.cli._common import aligned, mind, print_json
+from napari_cellrestore.cli._common import aligned, check_new, mind, new_table, print_json
 
 if TYPE_CHECKING:
     from napari_cellrestore.stain import StainSystem, StainTransfer
@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=("LOW", "HIGH"),
             help=f"grey levels of black and full scale of {of}, where they are not 8 bit",
         )
+    parser.add_argument(
+        "--fitted",
+        type=Path,
+        metavar="FILE.json",
+        help="also write what was fitted, which a model does not hold, for Python",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
 
@@ -59,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     from napari_cellrestore.stain_model import save_stain
 
     check_name(options.name, model_folders())
+    if options.fitted:
+        check_new(options.fitted)
     parts = _parts(options)
     if strange := [name for name in options.without if name not in CLASSES]:
         raise ValueError(f"--without {strange[0]}: the classes are {', '.join(CLASSES)}")
@@ -73,6 +81,9 @@ def run(options: argparse.Namespace) -> int:
         said=f"colours of {options.source.name} as {options.target.name}; {_said(before, after, len(parts[0][1]))}",
         pixel_um=knowns[0]["pixel_um"],
     )
+    if options.fitted:
+        with new_table(options.fitted) as file:
+            file.write(transfer.to_json())
     if options.json:
         print_json(
             {
