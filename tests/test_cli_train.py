@@ -150,7 +150,9 @@ def test_a_model_of_grey_images_of_16_bit_is_evaluated(home, say):
     (row,) = load_model(home / "run" / "tiny").card.held_out
     assert said["tiny"]["MSE"] == pytest.approx(row["mse_of_input"], abs=1e-4)
     assert said["Wiener, true PSF"]["MSE"] < 1
-    imsave(home / "grey" / "3.tif", imread(home / "dim" / "3.png")[..., 1], check_contrast=False)  # kept for the test too
+    imsave(
+        home / "grey" / "3.tif", imread(home / "dim" / "3.png")[..., 1], check_contrast=False
+    )  # kept for the test too
     _, out, wrong = say("evaluate", "run/tiny", "--images", "grey", "3", "--limit", "2", "--json")
     assert "has 256 grey levels, other images 65536: convert it, or leave it out" in "".join([*out, *wrong])
 
