@@ -218,9 +218,17 @@ def test_info_of_leds_and_of_axes_given_by_the_user(tmp_path, say):
     path = write_tiff(tmp_path / "leds.tif", ImageStack(np.zeros((2, 16, 16), np.uint8), "AYX", leds=leds))
     _, out, _ = say("info", path)
     assert (
-        "  LEDs        2 planes; polar angle 0 to 12.5 deg; exposure single; kind point; wavelength 0.53, 0.63 um"
-        in out
+        "  LEDs        2 planes; polar angle 0 to 12.5 deg; exposure single; brightfield and dark field not told apart (give "
+        "--na); wavelength 0.53, 0.63 um" in out
     )
+    _, out, _ = say("info", path, "--na", "0.1")
+    assert any("kind darkfield (1), point (1)" in line for line in out)
+    assert any(line.startswith("  check       plane 0") for line in out)
+    table = path.with_name("other.csv")
+    table.write_text("index,polar_deg,azimuth_deg\n0,1,2\n1,3,4\n")
+    assert any("polar angle 1 to 3 deg" in line for line in say("info", path, "--leds", table)[1])
+    checks = json.loads(say("info", path, "--json", "--na", "0.1")[1][0])["checks"]
+    assert {one["what"] for one in checks["findings"]} == {"black"}
     assert "  taken for   grey LED stack of 2 planes" in out
     plain = write_tiff(tmp_path / "plain.tif", ImageStack(np.zeros((2, 16, 16), np.uint8), "ZYX"))
     assert "  taken for   grey image, 2 along time" in say("info", plain, "--axes", "TYX")[1]

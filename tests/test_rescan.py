@@ -522,6 +522,9 @@ def test_what_cannot_be_paired_says_why(lit, stained):
         pair_field(lit, ImageStack(stained[..., 1], "YX", pixel_um=PIXEL_UM))
     with pytest.raises(ValueError, match="unknown look 'shape': use one of edges, grey, inverted"):
         pair_field(lit, good, look="shape")
+    with pytest.raises(ValueError, match="unknown edges 'sobel' to match by: use one of steepness, canny"):
+        pair_field(lit, good, match_by="sobel")
+    assert not pair_field(lit, good, match_by="canny").match.reason
     with pytest.raises(ValueError, match="crop_px is 8"):
         pair_field(lit, good, crop_px=8)
     none = pair_field(lit, good, colours={"hue_deg": (100, 140)})

@@ -163,9 +163,8 @@ def _cubic_weights(where: Array, shape: tuple[int, ...]) -> sparse.csr_array:
     first = np.floor(where)
     t = where - first
     u = 1 - t
-    weight_y, weight_x = np.moveaxis(
-        [-t * u * u / 2, (1.5 * t - 2.5) * t * t + 1, (1.5 * u - 2.5) * u * u + 1, -u * t * t / 2], 0, 1
-    )
+    weights_of_taps = [-t * u * u / 2, (1.5 * t - 2.5) * t * t + 1, (1.5 * u - 2.5) * u * u + 1, -u * t * t / 2]
+    weight_y, weight_x = np.stack(weights_of_taps, axis=1)
     near = first.astype(np.int32)[:, None] + np.arange(-1, 3, dtype=np.int32)[:, None]
     tap_y, tap_x = (_mirrored(taps, length) for taps, length in zip(near, shape, strict=True))
     weights, columns = np.empty((len(t[0]), 4, 4), np.float32), np.empty((len(t[0]), 4, 4), np.int32)
@@ -180,7 +179,7 @@ def _mirrored(index: Array, length: int) -> Array:
     """Return where pixels beyond the borders are taken from."""
     period = np.int32(max(2 * (length - 1), 1))
     index = np.abs(index) % period
-    return np.minimum(index, period - index)
+    return np.asarray(np.minimum(index, period - index))
 
 
 def _coordinates(rng: np.random.Generator, settings: Augmentation, size: int) -> Array:

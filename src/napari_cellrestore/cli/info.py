@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="*", metavar="PATH", help="file or folder; without any, what this machine offers"
     )
     add_axes(parser)
+    parser.add_argument("--leds", metavar="TABLE", help="of an LED stack: its table, where none lies beside it")
+    parser.add_argument(
+        "--na", type=float, help="of an LED stack: aperture of the objective; its planes are then checked, all are read"
+    )
     parser.add_argument(
         "--measure",
         metavar="MODEL",
@@ -53,12 +58,19 @@ def run(options: argparse.Namespace) -> int:
 def _show_file(options: argparse.Namespace, path: str) -> None:
     from napari_cellrestore.files import open_stack
 
-    stack = open_stack(path, axes=options.axes)
+    stack = open_stack(path, axes=options.axes, leds=options.leds)
+    checks = None
+    if options.na is not None:
+        from napari_cellrestore.illumination import check_leds
+
+        checks = check_leds(stack, na=options.na)
+        stack = stack.replace(leds=stack.leds and stack.leds.with_kinds(options.na))
     if options.json:
-        print_json({"path": path, **_fields(stack)})
+        found = None if checks is None else {"findings": [*map(asdict, checks.findings)], "unknown": checks.unknown}
+        print_json({"path": path, **_fields(stack), "checks": found})
         return
     print(path)
-    for name, text in _lines(stack):
+    for name, text in [*_lines(stack), *(("check", line) for line in str(checks or "").splitlines())]:
         print(f"  {name:<10}  {text}")
 
 
@@ -139,12 +151,20 @@ def _leds(leds: LedTable, of_colours: Sequence[float | None]) -> str:
             f"{len(leds)} planes",
             f"polar angle {leds.polar_deg.min():g} to {leds.polar_deg.max():g} deg",
             f"exposure {', '.join(sorted(set(leds.exposure.tolist())))}",
-            f"kind {', '.join(sorted(set(leds.kind.tolist())))}",
+            _kinds(leds),
             f"wavelength {', '.join(f'{value:g}' for value in wavelengths)} um"
             if wavelengths
             else "wavelength not known",
         ]
     )
+
+
+def _kinds(leds: LedTable) -> str:
+    """Return what shone; a table that calls all LEDs points tells brightfield and dark field not apart."""
+    kinds = sorted(set(leds.kind.tolist()))
+    if kinds == ["point"]:
+        return "brightfield and dark field not told apart (give --na)"
+    return f"kind {', '.join(f'{kind} ({int((leds.kind == kind).sum())})' for kind in kinds)}"
 
 
 # --- the machine -------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def facts(card: ModelCard) -> dict[str, str]:
         "grey levels": "{:g} to {:g}".format(*card.input_range),
         "pixel size": f"{card.pixel_um:g} um" if card.pixel_um else "",
         "defocus": "{:g} to {:g} um".format(*card.defocus_um) if card.defocus_um else "",
+        "planes": _planes(card),
         "colours": _colours(card),
         "tiles": f"halo {card.halo_px} px, aligned to {card.stride} px" if card.tile_safe else "none: it runs whole",
         "trained on": card.data,
@@ -44,7 +45,23 @@ def facts(card: ModelCard) -> dict[str, str]:
     }
 
 
+def _planes(card: ModelCard) -> str:
+    """Return what is known of planes that are taken together."""
+    if card.in_planes == 1:
+        return ""
+    if not card.leds:
+        return f"{card.in_planes} together make one image"
+    polar_deg, exposure, kind = (card.leds[name] for name in ("polar_deg", "exposure", "kind"))
+    lit = ["brightfield" if what == "brightfield" else how for what, how in zip(kind, exposure, strict=True)]
+    counted = ", ".join(f"{lit.count(one)} {one}" for one in dict.fromkeys(lit))
+    return (
+        f"{card.in_planes} LEDs together make one image: {counted}; angles {min(polar_deg):g} to {max(polar_deg):g} deg"
+    )
+
+
 def _colours(card: ModelCard) -> str:
+    if card.in_planes > 1:
+        return ""
     each = zip(card.colour_mean, card.colour_std, strict=False)
     return ", ".join(f"{mean:.0f} +- {std:.0f}" for mean, std in each)
 

@@ -81,10 +81,15 @@ class LedPairs(ImagePairs):
 
 def _turns(leds: LedTable) -> list[tuple[float, bool, Array]]:
     """Return the turns that an array allows: degrees, mirrored first or not, and which plane then takes whose place."""
-    near_axis = {"near_axis_tolerance_deg": NEAR_AXIS_TOLERANCE_DEG}
+    near = NEAR_AXIS_TOLERANCE_DEG
     on_axis = (leds.polar_deg <= TOLERANCE_DEG) | (leds.kind == "brightfield")
-    found = [(90.0 * k, m) for m in (False, True) for k in range(4)] if on_axis.all() else turns(leds, **near_axis)
-    return [(*turn, rows) for turn in found if (rows := permutation(leds, *turn, **near_axis)) is not None]
+    found = (
+        [(90.0 * k, m) for m in (False, True) for k in range(4)]
+        if on_axis.all()
+        else turns(leds, near_axis_tolerance_deg=near)
+    )
+    permuted = [(*turn, permutation(leds, *turn, near_axis_tolerance_deg=near)) for turn in found]
+    return [(turn_deg, mirrored, rows) for turn_deg, mirrored, rows in permuted if rows is not None]
 
 
 def led_fields(matched: Mapping[Path, Path], room: Room, subset: str | None) -> tuple[dict[Path, Field], LedTable]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_cellrestore.rescan.cells import find_white_cells, said
 from napari_cellrestore.rescan.edges import EdgeMaps
-from napari_cellrestore.rescan.field import FieldMatch, match_field
+from napari_cellrestore.rescan.field import ROUGH, FieldMatch, match_field
 from napari_cellrestore.rescan.fine import REACH_PX, match_cell
 from napari_cellrestore.rescan.looks import LOOKS, accentuated, grey, resample
 from napari_cellrestore.rescan.planes import bright_plane, shifted_planes
@@ -103,6 +103,7 @@ def pair_field(
     stained_pixel_um: float | None = None,
     na: float = NA,
     crop_px: int = CROP_PX,
+    match_by: str = "steepness",
     look: str = "edges",
     place_by: str = "field",
     subpixel: bool = False,
@@ -128,6 +129,8 @@ def pair_field(
         Numerical aperture of the objective of the unstained scan.
     crop_px : int
         Side of the crops in pixels of the unstained scan.
+    match_by : {"steepness", "canny"}
+        Edges that the fields are matched by, see :func:`match_field`.
     look : str
         What both are turned into before they are compared, of :data:`LOOKS`.
     place_by : {"field", "cell"}
@@ -155,7 +158,7 @@ def pair_field(
     edges missed by 0.2 to 0.5 px whatever the contrast. The fit to the field, which the source does not have, missed by
     0.02 to 0.12 px. Where cells are darker than the background in both scans, grey levels are good too (0.2 px).
     """
-    check_options(look, place_by, crop_px, na)
+    check_options(look, place_by, crop_px, na, match_by)
     if stained.axes != "YXS":
         raise ValueError(f"the stained scan has axes {stained.axes}: give one plane in colours (YXS)")
     ours_um, theirs_um = pixel_of(unstained, pixel_um, "unstained"), pixel_of(stained, stained_pixel_um, "stained")
@@ -166,7 +169,7 @@ def pair_field(
         )
     bright, target = bright_plane(unstained, na), np.asarray(stained.data)[..., :3]
     higher = theirs_um < ours_um * (1 - SAME_POWER)
-    match = match_field(bright, accentuated(target) if higher else target, ours_um, theirs_um)
+    match = match_field(bright, accentuated(target) if higher else target, ours_um, theirs_um, by=match_by)
     if match.reason:
         return FieldPairs(name, match, reason=match.reason)
     cells, too_large = find_white_cells(target, theirs_um, **(colours or {}))
@@ -271,8 +274,16 @@ def pixel_of(stack: ImageStack, given: float | None, which: str) -> float:
     return float(size[1])
 
 
-def check_options(look: str = "edges", place_by: str = "field", crop_px: int = CROP_PX, na: float = NA) -> None:
+def check_options(
+    look: str = "edges",
+    place_by: str = "field",
+    crop_px: int = CROP_PX,
+    na: float = NA,
+    match_by: str = "steepness",
+) -> None:
     """Raise ValueError for options of :func:`pair_field` that cannot be."""
+    if match_by not in ROUGH:
+        raise ValueError(f"unknown edges {match_by!r} to match by: use one of {', '.join(ROUGH)}")
     if look not in LOOKS:
         raise ValueError(f"unknown look {look!r}: use one of {', '.join(LOOKS)}")
     if place_by not in ("field", "cell"):

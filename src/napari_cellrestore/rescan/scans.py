@@ -115,7 +115,7 @@ def pair_scans(scans: Scans, **options: Any) -> Iterator[FieldPairs]:
     Options are those of :func:`pair_field` but for pixel sizes, which the scans have. Nothing is judged yet: that
     needs all fields, see :func:`judge`.
     """
-    check_options(**{key: options[key] for key in ("look", "place_by", "crop_px", "na") if key in options})
+    check_options(**{key: options[key] for key in ("look", "place_by", "crop_px", "na", "match_by") if key in options})
     return (_pair(scans, name, options) for name in scans.fields)
 
 
