@@ -157,6 +157,19 @@ def test_a_model_of_grey_images_of_16_bit_is_evaluated(home, say):
     assert "has 256 grey levels, other images 65536: convert it, or leave it out" in "".join([*out, *wrong])
 
 
+def test_a_model_of_two_wavelengths_is_measured_on_pairs(home, run):
+    for path in list((home / "sharp").iterdir()):
+        two = imread(path)[..., :2]
+        path.unlink()
+        write_tiff(path.with_suffix(".tif"), ImageStack(np.moveaxis(two, -1, 0), "CYX"))
+    (home / "tiny.yaml").write_text(TINY + "pairs: {wavelengths_um: [0.5, 0.6]}")
+    status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    card = load_model(home / "run" / "tiny").card
+    assert (card.in_channels, card.out_channels, card.held_out[0]["number"]) == (2, 2, 1)
+    assert 0 < card.held_out[0]["ssim_input"][0] < 1
+
+
 def test_a_model_of_two_planes_is_measured_on_pairs(home, run):
     (home / "tiny.yaml").write_text(TINY + "in_planes: 2\n")
     status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "run", "--steps", "2")

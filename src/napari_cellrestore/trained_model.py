@@ -236,19 +236,26 @@ def _by_pair(model: Model, name: str, crops: Iterator[tuple[str, Crop]]) -> list
 
 @torch.inference_mode()
 def _pair_scores(model: Model, crop: Crop) -> list[float]:
+    """Return the scores of the input, then of the result; an input of fewer channels than the target counts as grey."""
     known = model.card.input_range
     low, high = model.card.output_range or known
     colours = model.card.in_channels // model.card.in_planes
     first = colours * clearest(LedTable(**model.card.leds) if model.card.leds else None)
     before = crop.input[..., first : first + colours]  # of several planes one
-    before = np.broadcast_to(before, crop.target.shape) if colours == 1 else before[..., : crop.target.shape[-1]]
+    wanted = crop.target.shape[-1]
+    before = before[..., :wanted] if colours >= wanted else before.mean(-1, keepdims=True).repeat(wanted, -1)
     if model.card.output_range:
         before = np.interp(before, known, (low, high))
     after = np.clip(to_grey_levels(model.network(to_tensor([crop.input], known)), (low, high)), low, high)
-    target, before, after = (image[..., 0] if image.shape[-1] == 1 else image for image in (crop.target, before, after))
-    return [
-        measure(target, image, data_range=high - low) for image in (before, after) for measure in _PAIR_METRICS.values()
-    ]
+    compared = [(crop.target, image) for image in (before, after)]
+    return [_by_colours(measure, *pair, high - low) for pair in compared for measure in _PAIR_METRICS.values()]
+
+
+def _by_colours(measure: Callable[..., float], target: Array, image: Array, span: float) -> float:
+    """Return the score of images (Y, X, C): of grey and RGB as they are, of other channels the mean."""
+    if target.shape[-1] == 3:
+        return measure(target, image, data_range=span)
+    return float(np.mean([measure(target[..., c], image[..., c], data_range=span) for c in range(target.shape[-1])]))
 
 
 _PAIR_METRICS = {"mse": mse, "psnr": psnr, "ssim": ssim}
