@@ -119,7 +119,7 @@ def _value(row: Row, name: str, number: int, has_angles: bool) -> float | int | 
     cell = row.get(name)
     text = "" if cell is None else str(cell).strip()
     if name in TEXTS:
-        return text.lower()
+        return text.lower() if text.isalpha() else text  # High is high
     if not text and name in _MAY_BE_UNKNOWN and (has_angles or name not in _PLACE):
         return None
     try:
