@@ -37,9 +37,9 @@ Array = np.ndarray
 #: What each row changes of a named recipe, and what of it when time is short.
 RECIPES_SHOWN: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "U-Net, EfficientNet encoder": ("enhance-unet", {}, {}),
-    "CAE": ("enhance-cae", {}, {}),
-    "VAE": ("enhance-vae", {}, {}),
-    "perceptual auto-encoder, features of `distance`": ("enhance-perceptual", {"features": _DISTANCE}, {}),
+    "CAE": ("CAE", {}, {}),
+    "VAE": ("VAE", {}, {}),
+    "perceptual auto-encoder, features of `distance`": ("perceptual-AE", {"features": _DISTANCE}, {}),
     "pix2pix": (
         "enhance-pix2pix",
         {},

@@ -84,7 +84,7 @@ def test_other_models_and_images_are_refused(vae):
     image = np.zeros((40, 50, 3), np.uint8)
     model = load_model("deblur-fast")
     assert not can_walk(model)
-    with pytest.raises(ValueError, match="'deblur-fast' has no latent space to walk in: give one of the recipe enhance-vae"):
+    with pytest.raises(ValueError, match="'deblur-fast' has no latent space to walk in: give one of the recipe VAE"):
         latent_walk(image, model, direction=0)
     with pytest.raises(ValueError, match="the image has 2 planes: give one"):
         latent_walk(np.zeros((2, 40, 50, 3), np.uint8), vae, direction=0)

@@ -7,13 +7,14 @@ from napari_cellrestore.recipe import RECIPES, ImageSource, Recipe, read_recipe
 
 #: Of the sources: names that a user will look for.
 NAMED = """pix2pix pan deblurgan pix2pix-focus pix2pix-vgg pix2pix-dist pix2pix-dist-2inputs pix2pix-dist-fast pix2pix-cnn
-d-soft d-small ratio-1-2 d-lr maeNET maePNET maePFNET maePF-RpGAN-SN L1Net L1GAN ccGAN pcNET enhance-cae enhance-vae
-enhance-perceptual enhance-nafnet enhance-cyclegan enhance-pix2pix enhance-unet CycleGAN defocus-A defocus-B defocus-C defocus-D defocus-E defocus-F deblur-fast
-distance""".split()
+d-soft d-small ratio-1-2 d-lr maeNET maePNET maePFNET maePF-RpGAN-SN L1Net L1GAN ccGAN pcNET CycleGAN CAE VAE perceptual-AE
+enhance-nafnet enhance-cyclegan enhance-pix2pix enhance-unet defocus-A defocus-B defocus-C defocus-D defocus-E defocus-F
+deblur-fast distance""".split()
 
 
 def test_the_sources_recipes_are_there():
     assert set(NAMED) <= set(RECIPES)
+    assert read_recipe("enhance-vae") == RECIPES["VAE"]
 
 
 @pytest.mark.parametrize("name", RECIPES)

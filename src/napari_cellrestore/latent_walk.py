@@ -44,7 +44,7 @@ def latent_walk(
     image, to : (Y, X[, C]) array or ImageStack of one plane
         Of one size and type.
     model : Model
-        With a latent space, such as one of the recipe enhance-vae.
+        With a latent space, such as one of the recipe VAE.
     direction : int, optional
         Which number of the vector; give it, or ``to``.
     reach : float
@@ -65,9 +65,7 @@ def latent_walk(
         A model without a latent space, images that are not alike, a direction that there is not.
     """
     if not can_walk(model):
-        raise ValueError(
-            f"model {model.card.name!r} has no latent space to walk in: give one of the recipe enhance-vae"
-        )
+        raise ValueError(f"model {model.card.name!r} has no latent space to walk in: give one of the recipe VAE")
     if (to is None) == (direction is None):
         raise ValueError("give another image to walk to, or a direction: one of them")
     if not isinstance(steps, int) or steps < 2:

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     led.add_argument("--leds", type=Path, metavar="CSV", help="LED table of all stacks; else NAME.leds.csv beside each")
     led.add_argument("--na", type=float, default=0.4, help="numerical aperture of the unstained scan (0.4)")
     led.add_argument("--crop-px", type=int, default=64, metavar="PX", help="side of the crops (64)")
-    led.add_argument("--match-by", default="steepness", help="match fields by steepness (if not given) or by canny edges")
+    led.add_argument(
+        "--match-by", default="steepness", help="match fields by steepness (if not given) or by canny edges"
+    )
     led.add_argument("--look", default="edges", help="compare cells by edges (if not given), grey or inverted")
     led.add_argument(
         "--place-by", default="field", help="put cells where their field lies (if not given), or where each cell does"

@@ -242,11 +242,11 @@ _ENHANCE = Recipe(
 )
 _BON = [
     _ENHANCE,
-    _like(_ENHANCE, "enhance-cae", "Convolutional auto-encoder (Bon)", network="cae"),
-    _like(_ENHANCE, "enhance-vae", "Variational auto-encoder (Bon)", network="vae", losses={"mse": 1, "kl": 1e-4}),
+    _like(_ENHANCE, "CAE", "Convolutional auto-encoder (Bon)", network="cae"),
+    _like(_ENHANCE, "VAE", "Variational auto-encoder (Bon)", network="vae", losses={"mse": 1, "kl": 1e-4}),
     _like(
         _ENHANCE,
-        "enhance-perceptual",
+        "perceptual-AE",
         "U-Net with features of several layers of VGG-16 (Bon)",
         losses={"mse": 1, "feature": 0.1},
         features=FeatureSettings(network="vgg16", layers=("relu1_2", "relu2_2", "relu3_3", "relu4_3"), compare="mse"),
@@ -396,10 +396,15 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+#: Other names of recipes: those to enhance begin alike.
+ALSO_CALLED = {"enhance-cae": "CAE", "enhance-vae": "VAE", "enhance-perceptual": "perceptual-AE"}
+
+
 def read_recipe(name_or_path: str | Path) -> Recipe:
-    """Return a recipe of :data:`RECIPES` by name, or one from a YAML file."""
-    if str(name_or_path) in RECIPES:
-        return RECIPES[str(name_or_path)]
+    """Return a recipe of :data:`RECIPES` by name, also by one of :data:`ALSO_CALLED`, or one from a YAML file."""
+    name = ALSO_CALLED.get(str(name_or_path), str(name_or_path))
+    if name in RECIPES:
+        return RECIPES[name]
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         raise ValueError(f"no recipe {str(name_or_path)!r}; known are {', '.join(RECIPES)}; or give a .yaml file")

@@ -33,7 +33,7 @@ from napari_cellrestore.latent_walk import latent_walk
 from napari_cellrestore.model import load_model
 from napari_cellrestore.stack import ImageStack
 
-NO_MODEL = "No model has a latent space: train one by the recipe enhance-vae."
+NO_MODEL = "No model has a latent space: train one by the recipe VAE."
 MIND = "All images are computed. None of them was recorded, also not those of steps that look real."
 
 
