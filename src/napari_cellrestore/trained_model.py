@@ -19,7 +19,7 @@ from napari_cellrestore.metrics import mse, psnr, ssim
 from napari_cellrestore.model import Model, save_model
 from napari_cellrestore.networks import receptive_halo, stride_of
 from napari_cellrestore.pairs import Crop, Pairs, Split, TrainingImages, images_known
-from napari_cellrestore.pairs.defocus import open_sharp
+from napari_cellrestore.pairs.defocus import DefocusPairs, open_sharp
 from napari_cellrestore.pairs.sources import source_names
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.sample import clearest
@@ -96,10 +96,15 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
         colour_std=tuple(std.round(2)),
         data="; ".join(filter(None, [data, *map(_describe_split, images.splits, images.splits.values())])),
         # Folders of images are the user's own business: the card says in words what they hold.
-        recipe=recipe.model_dump(mode="json", exclude={"images"}),
+        recipe=recipe.model_dump(mode="json", exclude={"images", *_unused(images.pairs)}),
         seed=recipe.seed,
         created=date.today().isoformat(),
     )
+
+
+def _unused(pairs: Pairs) -> set[str]:
+    """Return settings that say nothing of a model: the simulated defocus and noise of one that learned from recorded pairs."""
+    return set() if isinstance(pairs, DefocusPairs) else {"pairs"}
 
 
 def _defocus_um(pairs: Pairs) -> tuple[float, float] | None:
