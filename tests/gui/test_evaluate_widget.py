@@ -299,6 +299,8 @@ def test_what_is_missing_is_said(widget, stacks):
     widget.stacks.line.setText(str(stacks / "none"))
     assert widget.hint.text() == "There is no folder none."
     widget.stacks.show_folder(stacks)
+    assert [card.name for card in widget.models.checked] == widget.models.offered[:1]
+    widget.models.check([])
     assert widget.hint.text() == "Check at least one model."
     assert widget.results.line.placeholderText() == "a folder of smears evaluation, beside the stacks"
     widget.models.check(["tiny"])
@@ -607,4 +609,4 @@ def test_pairs_are_chosen_and_scored_in_a_process(widget, tmp_path, qtbot):
     widget.kind_choice.setCurrentIndex(0)
     assert fitting_folder(homes[0], widget.settings()) != folder
     assert not widget.targets.isVisible()
-    assert widget.models.checked == []
+    assert [card.name for card in widget.models.checked] == widget.models.offered[:1]  # the first of those for stacks

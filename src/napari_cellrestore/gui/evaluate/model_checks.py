@@ -34,7 +34,7 @@ class ModelChecks(QListWidget):
         self.cards: list[ModelCard] = []
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.refresh()
+        self.show_for(pairs=False)
         self._restyle()
         self.itemChanged.connect(lambda _item: self.changed.emit())
         Connections(self).connect(viewer.events.theme, self._restyle)
@@ -58,10 +58,13 @@ class ModelChecks(QListWidget):
                 self.item(row).setCheckState(state)
 
     def show_for(self, pairs: bool) -> None:
-        """Offer the models for pairs of images, or those for focus stacks; none is checked, unless there is only one."""
+        """Offer the models for pairs of images, or those for focus stacks.
+
+        Of those for stacks the first is checked; which one pairs are for nobody knows, unless there is only one.
+        """
         self._pairs = pairs
         self.refresh()
-        self.check(self.offered if len(self.offered) == 1 else [])
+        self.check(self.offered[:1] if not pairs or len(self.offered) == 1 else [])
 
     def _fits(self, card: ModelCard) -> bool:
         """Whether a model makes images; of focus stacks, whether it makes each plane as sharp as the sharpest."""

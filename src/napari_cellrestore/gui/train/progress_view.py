@@ -14,6 +14,7 @@ from napari_cellrestore.gui.text import show_text, text_label
 from napari_cellrestore.gui.train.loss_history import LossHistory, read_history
 from napari_cellrestore.gui.train.loss_plot import LossPlot
 from napari_cellrestore.gui.train.preview import PreviewBox
+from napari_cellrestore.gui.train.run_folder import newest_sample
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
 from napari_cellrestore.train import CHECKPOINT
 
@@ -89,8 +90,10 @@ class ProgressView(QWidget):
         self.setVisible(self._run is not None)
 
     def _saved_when(self) -> object:
-        """Return what is another with every state that is saved, None where there is none."""
+        """Return what is another with every state that is saved and with its picture after it, None where there is none."""
+        if self._run is None:
+            return None
         try:
-            return self._run and (self._run, (self._run / CHECKPOINT).stat().st_mtime_ns)
+            return self._run, (self._run / CHECKPOINT).stat().st_mtime_ns, newest_sample(self._run)
         except OSError:
             return None
