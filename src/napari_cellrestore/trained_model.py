@@ -324,5 +324,24 @@ def _in_words(row: dict[str, Any]) -> str:
     return (
         f"{blurred} Of images up to 0.8 um out of focus {row['reach_mse']} % (by MSE) and {row['reach_fpw']} % (by FPW) "
         f"become as good as a plane 0.4 um out of focus; counted by the plane each comes to equal, {row['success_mse']} % and "
-        f"{row['success_fpw']} % come to one from -0.2 to 0.4 um."
+        f"{row['success_fpw']} % come to one from -0.2 to 0.4 um.{_harm_in_words(row)}"
+    )
+
+
+def _harm_in_words(row: dict[str, Any]) -> str:
+    """Say where a model does harm: at the focus level where it does worst.
+
+    >>> _harm_in_words({"worst_mse": -0.1, "worst_fpw": -0.2})
+    ''
+    >>> "than its input, by 6 % (FPW) of" in _harm_in_words({"worst_mse": -0.1, "worst_fpw": 0.062})
+    True
+    """
+    harm = [
+        f"{100 * row[f'worst_{name}']:.0f} % ({name.upper()})" for name in ("mse", "fpw") if row[f"worst_{name}"] > 0
+    ]
+    if not harm:
+        return ""
+    return (
+        " At the focus level where it does worst, mostly in focus, it is further from the truth than its input, by "
+        f"{' and '.join(harm)} of what 0.4 um of defocus do: do not restore what is sharp."
     )
