@@ -215,7 +215,8 @@ def known_images(folder: str | Path) -> dict[str, Any]:
 def _metadata(path: Path, key: str, default: Any) -> Any:
     """Return what is kept with a state under a name; runs of older versions kept less."""
     with _said_where_damaged(path), safe_open(path, framework="numpy") as file:
-        return json.loads(file.metadata().get(key, json.dumps(default)))
+        stored = dict(file.metadata())  # TypeError of a file that keeps none, which no run wrote
+        return json.loads(stored.get(key, json.dumps(default)))
 
 
 def _sets_of(splits: Mapping[str, Split]) -> list[dict[str, str]]:
