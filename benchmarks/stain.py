@@ -74,6 +74,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=132, help="of the network")
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--engine", default="torch")
+    parser.add_argument("--precision", default="float32", help="of the frame; patches and the layer are float32")
     options = parser.parse_args()
     stainer, (rows, columns) = model(options.width), options.frame
     leds, channels = choose(arm_leds(), "full-no-high"), stainer.card.in_channels
@@ -81,7 +83,8 @@ def main() -> None:
         0, 255, (len(leds), rows, columns, 3), dtype=np.uint8, chunks=(1, rows, columns, 3)
     )
     stack = ImageStack(frame, "AYXS", leds=leds)
-    plan = plan_restoration(stack, stainer, tile=options.tile, engine="torch", intensity=(0, 255))
+    how = {"engine": options.engine, "precision": options.precision}
+    plan = plan_restoration(stack, stainer, tile=options.tile, intensity=(0, 255), **how)
     print(plan)
     flop = flop_of(stainer.network, channels)
     print(f"{flop * PATCH_PX**2 / 1e9:.1f} GFLOP for a patch, halo {plan.halo_px} px")
