@@ -967,6 +967,16 @@ def test_colours_of_another_pixel_size(tmp_path):
     one_line(error, "smear_blue.tif")
 
 
+def test_three_colours_with_one_table_for_all(tmp_path):
+    data = write_colours(tmp_path, shape=(4, 8, 9))
+    for path in tmp_path.glob("*.csv"):
+        path.unlink()
+    leds = LedTable(index=range(4), polar_deg=[0, 5, 5, 7], azimuth_deg=[0, 0, 90, 45], wavelength_um=0.5)
+    stack = open_stack(tmp_path, leds=leds)
+    assert (stack.axes, stack.leds.polar_deg.tolist()) == ("AYXS", [0, 5, 5, 7])
+    np.testing.assert_array_equal(stack.data, data)
+
+
 def test_files_named_by_colours_that_are_no_led_stacks(tmp_path):
     for number, colour in enumerate(("blue", "green", "red")):
         tifffile.imwrite(tmp_path / f"{colour}.tif", np.full((8, 9), number, np.uint8))

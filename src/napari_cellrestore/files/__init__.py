@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from napari_cellrestore.files.colours import colour_files, open_colours
+from napari_cellrestore.files.colours import COLOURS, colour_files, open_colours
 from napari_cellrestore.files.export import check_tiff, write_tiff
 from napari_cellrestore.files.folder import KINDS, TIFF_SUFFIXES, open_files, open_folder, open_picture
 from napari_cellrestore.files.led_table import FoundTable, find_table, read_table
@@ -63,7 +63,8 @@ def open_stack(
         :data:`napari_cellrestore.stack.AXES` for each, in the order of the opened stack or of the file.
     leds : LedTable or path of its CSV or JSON, optional
         The leading axis holds LEDs. ``<name>.leds.csv`` or ``.json`` beside the file is found by itself, in a folder
-        also ``leds.csv`` or ``.json``. A column ``file`` says which file of a folder each row describes.
+        also ``leds.csv`` or ``.json``. A column ``file`` says which file of a folder each row describes. One that is given is
+        that of all three colours, where it has not three rows, one a file.
 
     Returns
     -------
@@ -89,9 +90,12 @@ def open_stack(
     >>> folder.cleanup()
     """
     paths = _existing(path_or_paths)
-    if leds is None and axes in (None, "AYXS") and (colours := colour_files(paths)):
-        return open_colours(colours, _common_folder(paths))
-    found = _table(paths, leds)
+    given = None if leds is None else _given_table(leds)
+    # Of three rows each is one of the files.
+    if axes in (None, "AYXS") and (given is None or len(given.table) != len(COLOURS)):
+        if colours := colour_files(paths, lit=given is not None):
+            return open_colours(colours, _common_folder(paths), None if given is None else given.table)
+    found = given or _found_table(paths)
     if found is None:
         return _open(paths, axes=axes)
     stack = _open(paths, axes=axes, lit=axes is None, names=found.files, table=found.name)
@@ -167,12 +171,12 @@ def _is_zarr_name(path: AnyPath) -> bool:
     return suffix == SUFFIX
 
 
-def _table(paths: Sequence[Path], leds: LedTable | AnyPath | None) -> FoundTable | None:
-    """Return the LED table given, or found beside or in what is opened."""
-    if isinstance(leds, LedTable):
-        return FoundTable(leds)
-    if leds is not None:
-        return read_table(_existing(leds)[0])
+def _given_table(leds: LedTable | AnyPath) -> FoundTable:
+    return FoundTable(leds) if isinstance(leds, LedTable) else read_table(_existing(leds)[0])
+
+
+def _found_table(paths: Sequence[Path]) -> FoundTable | None:
+    """Return the LED table beside or in what is opened."""
     return find_table(paths[0]) if len(paths) == 1 or paths[0].is_file() else None
 
 

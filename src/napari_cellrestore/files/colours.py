@@ -26,10 +26,11 @@ COLOURS = ("red", "green", "blue")
 REFERENCE = 1
 
 
-def colour_files(paths: Sequence[Path]) -> dict[str, Path]:
+def colour_files(paths: Sequence[Path], *, lit: bool = False) -> dict[str, Path]:
     """Return the file of each colour where a folder or three files hold them; empty where they do not.
 
-    Files are told by red, green or blue as a word in their names, and by the LED table beside each.
+    Files are told by red, green or blue as a word in their names, and by the LED table beside each; with ``lit`` one is given
+    for all.
     """
     if len(paths) == 1 and paths[0].is_dir():
         paths = sorted(path for path in paths[0].iterdir() if path.is_file() and not path.name.startswith("."))
@@ -37,10 +38,10 @@ def colour_files(paths: Sequence[Path]) -> dict[str, Path]:
     if len(paths) != len(COLOURS) or {colour_of(path) for path in paths} != set(COLOURS):
         return {}
     tables = {path: table_beside(path) for path in paths if path.is_file()}
-    if not any(tables.values()):
+    if not lit and not any(tables.values()):
         return {}
     for path, table in tables.items():
-        if table is None:
+        if table is None and not lit:
             raise FileError(
                 f"{path.name}: there is no LED table beside it as beside the other colours; put {path.stem}.leds.csv there"
             )
@@ -57,13 +58,15 @@ def colour_of(path: Path) -> str | None:
     return words.pop() if len(words) == 1 else None
 
 
-def open_colours(files: Mapping[str, Path], source: Path) -> ImageStack:
+def open_colours(files: Mapping[str, Path], source: Path, leds: LedTable | None = None) -> ImageStack:
     """Open the stacks of three colours as one of axes AYXS; the first plane of the red one is decoded.
+
+    Each has the table beside it, or all have the one that is given.
 
     The LED table is that of green, of which colour images are measured, with unknown wavelength: a plane has three.
     They are in the notes and in the provenance.
     """
-    lit = {colour: _open_lit(path, decode=colour == COLOURS[0]) for colour, path in files.items()}
+    lit = {colour: _open_lit(path, leds, decode=colour == COLOURS[0]) for colour, path in files.items()}
     first, first_name = lit[COLOURS[0]], files[COLOURS[0]].name
     for colour in COLOURS[1:]:
         _check_like(files[colour].name, lit[colour].stack, first_name, first.stack)
@@ -87,11 +90,12 @@ class _Lit(NamedTuple):
     leds: LedTable
 
 
-def _open_lit(path: Path, *, decode: bool) -> _Lit:
-    table = table_beside(path)
-    if table is None:
-        raise FileError(f"{path.name}: its LED table is gone; put it back")
-    leds = read_table(table).table
+def _open_lit(path: Path, leds: LedTable | None, *, decode: bool) -> _Lit:
+    if leds is None:
+        table = table_beside(path)
+        if table is None:
+            raise FileError(f"{path.name}: its LED table is gone; put it back")
+        leds = read_table(table).table
     stack = open_tiff(path, lit=True, decode=decode)
     if stack.axes != "AYX" or stack.size("A") != len(leds):
         raise FileError(
