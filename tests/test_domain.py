@@ -252,6 +252,7 @@ def test_of_a_stack_the_farthest_plane_counts(monkeypatch):
     um, _ = predicted_defocus_um(ImageStack(planes, "ZYXS"), intensity=(0, 255))
     assert um == pytest.approx(3, abs=0.2)
     assert predicted_defocus_um(ImageStack(planes[0] * 0, "YXS")).startswith("the image holds nothing but background")
+    assert predicted_defocus_um(ImageStack(planes, "AYXS")).endswith("knows no images of single LEDs")
 
 
 def test_without_a_model_it_is_said(monkeypatch, tmp_path):

@@ -123,6 +123,8 @@ def predicted_defocus_um(
     model = defocus_model()
     if model is None:
         return NO_PREDICTION
+    if "A" in stack.plane_axes:
+        return f"the model that predicts defocus ({model.card.name}) knows no images of single LEDs"
     if not stack.rgb and model.card.in_channels > 1:
         return f"the model that predicts defocus ({model.card.name}) knows colour images only"
     shape = stack.data.shape[: len(stack.plane_axes)]

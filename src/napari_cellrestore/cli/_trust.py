@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -50,13 +50,18 @@ def legend(asked: bool) -> str:
     return "\n".join(f"{number} {verdict.name}: {verdict.meaning}" for number, verdict in kinds_of(asked))
 
 
-def domain_of(stack: ImageStack, card: ModelCard, intensity: tuple[float, float] | None = None) -> Domain:
+def domain_of(
+    stack: ImageStack,
+    card: ModelCard,
+    intensity: tuple[float, float] | None = None,
+    planes: Sequence[int] = (),
+) -> Domain:
     """Return how far an image lies from what a model knows, its defocus predicted where a model can."""
     from napari_cellrestore.defocus_prediction import predicted_defocus_um
     from napari_cellrestore.domain import judge_domain
 
     defocus = predicted_defocus_um(stack, intensity=intensity)
-    return judge_domain(stack, card, predicted_defocus_um=defocus, intensity=intensity)
+    return judge_domain(stack, card, predicted_defocus_um=defocus, intensity=intensity, planes=planes)
 
 
 def domain_said(domain: Domain) -> str:

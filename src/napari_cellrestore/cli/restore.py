@@ -290,7 +290,7 @@ def _say_written(options: argparse.Namespace, path: str, target: Path) -> None:
 
 def _say_domain(options: argparse.Namespace, path: str, stack: ImageStack, model: Model, plan: Plan) -> None:
     """Say how far the image lies from what the model was trained on; warnings of the plan are not said again."""
-    domain = domain_of(stack, model.card, plan.intensity)
+    domain = domain_of(stack, model.card, plan.intensity, plan.planes)
     if options.json:
         print_json({"event": "domain", "path": path, **domain_json(domain)})
     else:

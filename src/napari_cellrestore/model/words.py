@@ -61,7 +61,7 @@ def _planes(card: ModelCard) -> str:
 
 def _colours(card: ModelCard) -> str:
     if card.in_planes > 1:
-        return ""
+        return f"of {len(card.colour_mean)} channels, in card.json" if card.colour_mean else ""
     each = zip(card.colour_mean, card.colour_std, strict=False)
     return ", ".join(f"{mean:.0f} +- {std:.0f}" for mean, std in each)
 
