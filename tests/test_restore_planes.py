@@ -100,6 +100,16 @@ def test_leds_that_are_not_there_are_listed(rng, two_leds):
         plan_restoration(ImageStack(lit(rng).data[..., 0], "AYX", leds=ARRAY), two_leds)
 
 
+def test_a_model_of_one_led_takes_its_plane(rng):
+    model = picking(0, 1, 2, in_channels=3, leds=ARRAY[[4]].columns())
+    stack = lit(rng)
+    plan = plan_restoration(stack, model)
+    assert (plan.planes, plan.result_axes) == ((4,), "YXS")
+    np.testing.assert_array_equal(restore(stack, model, plan), stack.data[4])
+    image = stack.select("A", 2)  # an image by itself is taken as it is
+    np.testing.assert_array_equal(restore(image, model), image.data)
+
+
 def test_leds_differ_by_their_wavelength(rng):
     """One LED in two colours: its planes are told apart by the light alone, and other light is not taken for it."""
     colours = LedTable(index=[0, 0], polar_deg=5, azimuth_deg=0, wavelength_um=[0.63, 0.47])

@@ -58,9 +58,10 @@ def colours_of(stack: ImageStack, card: ModelCard) -> str:
 def planes_of(stack: ImageStack, card: ModelCard, planes: Sequence[int] | None) -> tuple[int, ...]:
     """Return which planes a model takes together, in the order it knows; () where it takes one after another.
 
-    Planes of LED stacks are found by the light they were recorded in, never by their number.
+    Planes of LED stacks are found by the light they were recorded in, never by their number. A model that learned from one
+    LED's planes takes that LED's of a stack.
     """
-    if card.in_planes == 1:
+    if card.in_planes == 1 and not (card.leds and stack.plane_axes == "A"):
         if planes is not None:
             raise ValueError(f"model {card.name!r} restores one plane after another: leave planes out")
         return ()
