@@ -169,24 +169,19 @@ def test_the_command_prints_a_table_and_writes_it(folder, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def command(folder, defect):
+    """Words of the command line."""
+    how = ["--filter", "mean", "--metrics", "mse", "--json", "--defects", defect]
+    return ["robustness", "--images", str(folder), *how]
+
+
 def test_what_cannot_be_read_is_left_out_and_said(folder, tmp_path, capsys):
     (folder / "broken.tif").write_bytes(b"II*\0garbage and nothing else")
     truth = tmp_path / "truth"
     truth.mkdir()
     imsave(truth / "0.png", np.full((64, 72), 90, np.uint8), check_contrast=False)
     imsave(truth / "1.png", np.full((64, 70), 90, np.uint8), check_contrast=False)
-    line = [
-        "robustness",
-        "--images",
-        str(folder),
-        "--filter",
-        "mean",
-        "--metrics",
-        "mse",
-        "--json",
-        "--defects",
-        "line_step",
-    ]
+    line = command(folder, "line_step")
     assert main(line) == 2
     out, err = capsys.readouterr()
     assert json.loads(out)["left_out"] == ["broken.tif"]
@@ -209,20 +204,10 @@ def stating(folder, *sizes_um):
 
 
 def test_the_size_of_a_pixel_is_the_stated_one(folder, capsys):
-    line = [
-        "robustness",
-        "--images",
-        str(folder),
-        "--filter",
-        "mean",
-        "--metrics",
-        "mse",
-        "--defects",
-        "wrong_immersion",
-    ]
+    line = command(folder, "wrong_immersion")
 
     def rows(*more):
-        assert main([*line, "--json", *more]) == 0
+        assert main([*line, *more]) == 0
         out, err = capsys.readouterr()
         return json.loads(out)["rows"], err
 

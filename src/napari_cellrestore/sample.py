@@ -7,7 +7,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds import clearest
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -39,11 +39,6 @@ def deciding_pixels(stack: ImageStack) -> Array:
     if isinstance(stack.data, np.ndarray):
         return stack.data
     return spread_parts(stack.data[_middle_plane(stack)])
-
-
-def clearest(leds: LedTable | None) -> int:
-    """Return the row that looks most like a usual image: all LEDs inside the aperture, else the most central, else the first."""
-    return 0 if leds is None else int(np.argmin(np.where(leds.kind == "brightfield", -1.0, leds.polar_deg)))
 
 
 def _middle_plane(stack: ImageStack) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.evaluate.scoring import METRICS
 from napari_cellrestore.held_out import model_method, score_held_out, simulated_stack, summary
-from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds import LedTable, clearest
 from napari_cellrestore.metrics import mse, psnr, ssim
 from napari_cellrestore.model import Model, save_model
 from napari_cellrestore.networks import receptive_halo, stride_of
@@ -22,7 +22,6 @@ from napari_cellrestore.pairs import Crop, Pairs, Split, TrainingImages, images_
 from napari_cellrestore.pairs.defocus import DefocusPairs, open_sharp
 from napari_cellrestore.pairs.sources import source_names
 from napari_cellrestore.recipe import Recipe
-from napari_cellrestore.sample import clearest
 from napari_cellrestore.schemes.batch import to_grey_levels, to_tensor
 from napari_cellrestore.train import trained_network
 

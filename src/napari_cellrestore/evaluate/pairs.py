@@ -15,7 +15,8 @@ import numpy as np
 from napari_cellrestore.evaluate.scoring import Method, Sample, computed
 from napari_cellrestore.files import open_stack
 from napari_cellrestore.focus import green
-from napari_cellrestore.sample import clearest, deciding_pixels, grey_range
+from napari_cellrestore.leds import clearest
+from napari_cellrestore.sample import deciding_pixels, grey_range
 from napari_cellrestore.simulate import quantise
 from napari_cellrestore.stack import ImageStack
 

@@ -9,7 +9,7 @@ The turns that map an array onto itself are in :mod:`napari_cellrestore.leds.sym
 from __future__ import annotations
 
 from napari_cellrestore.leds.geometry import arm_leds, rectangular_leds
-from napari_cellrestore.leds.rules import SUBSETS, Subset, choose
+from napari_cellrestore.leds.rules import SUBSETS, Subset, choose, clearest
 from napari_cellrestore.leds.table import EXPOSURES, KINDS, LedTable
 
-__all__ = ["LedTable", "EXPOSURES", "KINDS", "rectangular_leds", "arm_leds", "SUBSETS", "Subset", "choose"]
+__all__ = ["LedTable", "EXPOSURES", "KINDS", "rectangular_leds", "arm_leds", "SUBSETS", "Subset", "choose", "clearest"]

@@ -88,3 +88,8 @@ def choose(leds: LedTable, name: str, *, brightfield: bool = True) -> LedTable:
             f"{name!r} leaves no plane: the angles go from {leds.polar_deg.min():g} to {leds.polar_deg.max():g} degrees"
         )
     return leds[np.flatnonzero(keep)]
+
+
+def clearest(leds: LedTable | None) -> int:
+    """Return the row that looks most like a usual image: all LEDs inside the aperture, else the most central, else the first."""
+    return 0 if leds is None else int(np.argmin(np.where(leds.kind == "brightfield", -1.0, leds.polar_deg)))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds import LedTable, clearest
 from napari_cellrestore.pairs.crop import Crop, Pairs
 from napari_cellrestore.pairs.defocus import DefocusPairs
 from napari_cellrestore.pairs.folders import folder_fields, match_folders
@@ -248,7 +248,7 @@ def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
     split = split_by_image(list(matched), every=source.every, slide=source.slide)
     targets = Split(*(tuple(matched[path] for path in part) for part in split.sets))
     fields, leds = led_fields(matched, wanted.room, wanted.recipe.leds)
-    notes += [*edge_notes(fields, _brightest(fields, leds)), *_idle(wanted.recipe.augmentation)]
+    notes += [*edge_notes(fields, _clearest(fields, leds)), *_idle(wanted.recipe.augmentation)]
     pairs = LedPairs(
         *([fields[path] for path in part] for part in split.sets),
         leds=leds,
@@ -259,10 +259,9 @@ def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
     return _recorded(name, pairs, [split, targets], fields)
 
 
-def _brightest(fields: Mapping[Path, Field], leds: LedTable) -> slice:
-    """Return the channels of the plane that looks most like a usual image: all LEDs, else the most central one."""
-    colours = next(iter(fields.values())).inputs[0].shape[-1] // len(leds)
-    row = int(np.argmin(np.where(leds.kind == "brightfield", -1.0, leds.polar_deg)))
+def _clearest(fields: Mapping[Path, Field], leds: LedTable) -> slice:
+    """Return the channels of the plane that looks most like a usual image."""
+    colours, row = next(iter(fields.values())).inputs[0].shape[-1] // len(leds), clearest(leds)
     return slice(row * colours, (row + 1) * colours)
 
 

@@ -9,10 +9,9 @@ import dask.array as da
 import numpy as np
 
 from napari_cellrestore.card import ModelCard
-from napari_cellrestore.leds import LedTable
+from napari_cellrestore.leds import LedTable, clearest
 from napari_cellrestore.leds.symmetry import TOLERANCE_DEG
 from napari_cellrestore.model import Model, load_model
-from napari_cellrestore.sample import clearest
 from napari_cellrestore.stack import ImageStack
 
 if TYPE_CHECKING:
@@ -96,14 +95,14 @@ def _lit_alike(stack: ImageStack, card: ModelCard) -> tuple[int, ...]:
             "widget, or leds of open_stack)"
         )
     wanted, ours = LedTable(**(card.leds or {})), stack.leds
-    near = _apart_deg(wanted, ours) <= TOLERANCE_DEG
+    apart_deg = _apart_deg(wanted, ours)
+    near = (apart_deg <= TOLERANCE_DEG) & (_whole(wanted)[:, None] == _whole(ours))
     unlike = {
         "at another wavelength": _other_light(wanted, ours),
         "at another exposure": wanted.exposure[:, None] != ours.exposure,
     }
-    near &= _whole(wanted)[:, None] == _whole(ours)
     same = near & ~np.logical_or(*unlike.values())
-    far_deg = np.where(same, _apart_deg(wanted, ours), np.inf)
+    far_deg = np.where(same, apart_deg, np.inf)
     missing = ~same.any(axis=1)
     if missing.any():
         why = [
