@@ -153,6 +153,7 @@ def _validate(
     if not np.isfinite(error):
         raise DivergedError(f"the error on images of validation is {error}")
     output = judged[0][1]
-    images = (batches[0].input, output, batches[0].target)
-    preview = None if output is None else tuple(to_grey_levels(i, target_range) for i in images if i is not None)
-    return error, preview  # type: ignore[return-value]
+    if output is None:
+        return error, None
+    given, made, wanted = (to_grey_levels(i, target_range) for i in (batches[0].input, output, batches[0].target))
+    return error, (given, made, wanted)
