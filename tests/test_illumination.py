@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from functools import cache
+import weakref
+from functools import cache, partial
 
 import dask.array as da
 import numpy as np
@@ -218,6 +219,26 @@ def test_lazy_is_eager_and_reads_each_plane_once():
         read.clear()
     check_leds(lazy.replace(data=lazy.data[:5], leds=leds[:5]), na=NA)
     assert read == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("make", [brightfield, darkfield, colour_by_angle, partial(differential_phase, azimuth_deg=0)])
+def test_few_planes_are_in_memory(make):
+    leds = rectangular_leds(15, 15, pitch_mm=4, height_mm=90)
+    here = [0, 0]  # now, at most
+
+    def gone():
+        here[0] -= 1
+
+    def plane():
+        made = np.ones((1, 4, 4), np.uint8)
+        weakref.finalize(made, gone)
+        here[0] += 1
+        here[1] = max(here)
+        return made
+
+    data = da.map_blocks(plane, chunks=((1,) * 225, 4, 4), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    make(ImageStack(data, "AYX", leds=leds), na=0.2).compute(scheduler="synchronous")
+    assert here[1] <= 3
 
 
 @pytest.mark.parametrize("make", [brightfield, darkfield, colour_by_angle, lambda stack, na: check_leds(stack, na=na)])

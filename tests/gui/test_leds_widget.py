@@ -15,6 +15,7 @@ from napari_cellrestore.gui.leds.composites import COMPOSITES, PHASE
 from napari_cellrestore.gui.leds.places import plan_of
 from napari_cellrestore.gui.leds.table_box import write_table
 from napari_cellrestore.gui.leds.widget import LedsWidget
+from napari_cellrestore.gui.watched import Stopped, WatchedPlanes
 from napari_cellrestore.illumination import brightfield, colour_by_angle, darkfield, differential_phase
 from napari_cellrestore.leds import SUBSETS, LedTable, arm_leds, choose, rectangular_leds
 from napari_cellrestore.stack import ImageStack
@@ -304,6 +305,20 @@ def test_work_is_stopped_by_button_by_another_layer_and_with_the_widget(viewer, 
     qtbot.waitUntil(at_rest, timeout=10_000)
     assert slow.count <= removed + 2  # one in each thread
     assert len(viewer.layers) == 0
+
+
+def test_planes_that_are_watched_are_read_one_by_one(rng):
+    """What is asked for is read at once: an array that is not read yet would be read after the end was asked for."""
+    slow = SlowPlanes(rng.integers(0, 255, (5, 8, 9), np.uint8), 0)
+    watched = WatchedPlanes(slow.stack(ImageStack(slow.data, "ZYX")).data, passes=1)
+    plane = watched[2]
+    assert isinstance(plane, np.ndarray)
+    np.testing.assert_array_equal(plane, slow.data[2])
+    assert (slow.count, watched.count, watched.total) == (1, 1, 5)
+    watched.stop.set()
+    with pytest.raises(Stopped):
+        watched[3]
+    assert slow.count == 1
 
 
 # --- images of all planes ------------------------------------------------------------------------------------

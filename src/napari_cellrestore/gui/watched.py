@@ -5,6 +5,8 @@ from __future__ import annotations
 from threading import Event
 from typing import Any
 
+import numpy as np
+
 
 class Stopped(Exception):
     """What reads planes is no longer wanted."""
@@ -26,4 +28,4 @@ class WatchedPlanes:
         if self.stop.is_set():
             raise Stopped
         self.count += 1
-        return self._data[key]
+        return np.asarray(self._data[key])  # read now: what is not read yet could not be ended

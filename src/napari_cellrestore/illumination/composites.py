@@ -19,7 +19,7 @@ from napari_cellrestore.stack import ImageStack
 #: LEDs whose light is this close to the line between two halves are part of neither.
 LINE_DEG = 1.0
 #: Partial sums that are added at once: few are in memory.
-_AT_ONCE = 4
+_AT_ONCE = 2
 
 Rows = npt.NDArray[np.intp]
 
@@ -144,9 +144,8 @@ def colour_by_angle(stack: ImageStack, na: float | None = None, *, saturation: f
     rows = _rows(leds, dark, hint)
     data = stack.data[..., 1] if stack.rgb else stack.data
     azimuth = np.radians(leds.azimuth_deg[rows])
-    weights = [(1 + np.cos(azimuth - np.radians(c))) / 2 for c in (0, 120, 240)]
-    stacked = da.stack if isinstance(data, da.Array) else np.stack
-    return stacked([_mean(data, rows, saturation, weight) for weight in weights], axis=-1).astype(np.float32)
+    weights = (1 + np.cos(azimuth[:, np.newaxis] - np.radians((0, 120, 240)))) / 2
+    return _mean(data, rows, saturation, weights).astype(np.float32)
 
 
 def lit_table(stack: ImageStack) -> LedTable:
@@ -176,24 +175,28 @@ def _rows(leds: LedTable, wanted: npt.NDArray[np.bool_], said: str) -> Rows:
 
 
 def _mean(data: Any, rows: Rows, saturation: float | None, weights: npt.NDArray[np.float64] | None = None) -> Any:
-    """Return the mean of planes, weighted, as float64; NaN where one is saturated."""
-    weights = np.ones(len(rows)) if weights is None else weights
-    if not weights.sum() > 0:
+    """Return the mean of planes as float64; with weights (planes, images) several, along a last axis. NaN where one is burnt."""
+    weights = np.ones((len(rows), 1)) if weights is None else weights
+    if not (weights.sum(axis=0) > 0).all():
         raise ValueError("the LEDs are all on the other side: give a stack with LEDs all around")
     if isinstance(data, da.Array):
-        planes = [
-            plane.map_blocks(_weighted, weight, saturation, dtype=np.float64, meta=np.empty(0))
-            for plane, weight in zip((data[row] for row in rows), weights, strict=True)
-        ]
-        while len(planes) > 1:
-            planes = [sum(planes[i + 1 : i + _AT_ONCE], planes[i]) for i in range(0, len(planes), _AT_ONCE)]
-        return planes[0] / weights.sum()
-    total = np.zeros(data.shape[1:])
-    for row, weight in zip(rows, weights, strict=True):
-        total += _weighted(data[row], weight, saturation)
-    return total / weights.sum()
+        planes = data[rows][..., np.newaxis]
+        each = da.from_array(
+            weights.reshape(len(rows), *(1,) * (planes.ndim - 2), -1),
+            chunks=(planes.chunks[0], *(-1,) * (planes.ndim - 1)),
+        )
+        light = da.map_blocks(_weighted, planes, each, saturation, dtype=np.float64, meta=np.empty((0,) * planes.ndim))
+        total = light.sum(axis=0, split_every=_AT_ONCE)
+    else:
+        total = sum(
+            _weighted(data[row][..., np.newaxis], weight, saturation) for row, weight in zip(rows, weights, strict=True)
+        )
+    mean = total / weights.sum(axis=0)
+    return mean[..., 0] if weights.shape[1] == 1 else mean
 
 
-def _weighted(plane: npt.NDArray[Any], weight: float, saturation: float | None) -> npt.NDArray[np.float64]:
-    light = weight * plane.astype(np.float64)
-    return light if saturation is None else np.where(plane >= saturation, np.nan, light)
+def _weighted(
+    planes: npt.NDArray[Any], weight: npt.NDArray[np.float64], saturation: float | None
+) -> npt.NDArray[np.float64]:
+    light: npt.NDArray[np.float64] = weight * planes.astype(np.float64)
+    return light if saturation is None else np.where(planes >= saturation, np.nan, light)
