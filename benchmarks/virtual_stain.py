@@ -132,12 +132,12 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
 def network_of(name: str, recipe: Recipe) -> dict[str, Any]:
     """Return the network of a variant that two cores can train."""
     if name == RRDB:
-        return {"network": "rrdb", "options": {"width": 32, "growth": 16, "blocks": 2}}
+        return {"network": "rrdb", "options": {"width": 32, "growth": 16, "blocks": 2, "standardise": True}}
     if recipe.network == "unet-wulff":
-        return {"options": {"filters": 16}}
+        return {"options": {"filters": 16, "standardise": True}}
     return {
         "network": "nafnet-fast",
-        "options": {"global_skip": False, "blocks": (0, 2, 8) if "twice" in name else (0, 1, 4)},
+        "options": {"global_skip": False, "standardise": True, "blocks": (0, 2, 8) if "twice" in name else (0, 1, 4)},
     }
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_cellrestore.networks import create_network
-from napari_cellrestore.networks.layers import InstanceNorm
+from napari_cellrestore.networks import create_network, receptive_halo
+from napari_cellrestore.networks.layers import InstanceNorm, Standardise
 from napari_cellrestore.networks.nafnet import ChannelAttention, ChannelNorm, Gate
 from napari_cellrestore.networks.patch_discriminator import STRIDES
 
@@ -132,6 +132,42 @@ def test_instance_norm_is_torch_s():
     torch.manual_seed(0)
     features = torch.randn(2, 3, 5, 4)
     torch.testing.assert_close(InstanceNorm(3)(features), torch.nn.InstanceNorm2d(3)(features))
+
+
+def test_channels_are_standardised_by_the_first_batches_alone():
+    """By means and spreads of what was learnt from, also while learning; what comes later changes nothing."""
+    layer = Standardise(2)
+    levels = torch.tensor([-0.98, 0.2]).reshape(2, 1, 1)
+    spreads = torch.tensor([0.02, 0.3]).reshape(2, 1, 1)
+    torch.manual_seed(0)
+    for _ in range(Standardise.BATCHES):
+        layer(torch.randn(4, 2, 16, 16) * spreads + levels)
+    brighter = levels + 1
+    for _ in range(3):
+        layer(torch.randn(4, 2, 16, 16) * spreads + brighter)
+    image = torch.randn(4, 2, 64, 64) * spreads + brighter
+    learning = layer(image)
+    assert torch.equal(layer.eval()(image), learning)
+    grey_level = 1 / 127.5  # a spread is never taken for less
+    expected = (image - levels) / (spreads**2 + grey_level**2).sqrt()
+    torch.testing.assert_close(learning, expected, rtol=0.01, atol=0.1)
+
+
+def test_a_channel_without_spread_stays_small():
+    layer = Standardise(1)
+    layer(torch.full((1, 1, 8, 8), -1.0))
+    assert float(layer.eval()(torch.full((1, 1, 8, 8), -1 + 1 / 127.5)).mean()) == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["rrdb", "nafnet-fast", "unet-wulff"])
+def test_what_was_standardised_hides_nothing_from_the_halo(name):
+    options = (
+        {"global_skip": False} if name == "nafnet-fast" else {"filters": 2} if name == "unet-wulff" else {"growth": 2}
+    )
+    plain = create_network(name, **options)
+    trained = create_network(name, **options, standardise=True)
+    trained.standard.running_mean.fill_(50)
+    assert receptive_halo(trained, 3, trained.stride) == receptive_halo(plain, 3, plain.stride)
 
 
 def test_attention_of_a_window_that_covers_the_image_is_global():

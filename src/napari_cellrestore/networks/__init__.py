@@ -155,6 +155,8 @@ def _probe(network: nn.Module) -> nn.Module:
         if parameter.ndim > 1:
             parameter.mul_(1 / parameter[0].numel())
     for part in list(probe.modules()):
+        if isinstance(part, nn.BatchNorm2d):  # means of trained ones could make something negative
+            part.reset_running_stats()
         for name, child in part.named_children():
             if isinstance(child, nn.MaxPool2d):
                 setattr(part, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 
 class ImageNetwork(nn.Module):
@@ -128,6 +129,32 @@ def mirrored(image: Tensor, stride: int) -> Tensor:
             place = torch.arange(length + -length % stride, device=image.device) % (2 * length)
             image = image.index_select(axis, torch.minimum(place, 2 * length - 1 - place))
     return image
+
+
+class Standardise(nn.BatchNorm2d):
+    """Each channel minus its mean and divided by its spread over the first :attr:`BATCHES` batches that were learnt from.
+
+    Planes of an LED stack can be as unlike as white and nearly black; a network that gets them as they are learns little
+    from the dark ones. Unlike batch norm it is the same while learning and later, and takes nothing from the image itself,
+    so that grey levels keep their meaning. A spread counts as at least a grey level of 255.
+    """
+
+    BATCHES = 100
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1 / 127.5**2, momentum=None, affine=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, C, Y, X) to the same shape."""
+        assert self.num_batches_tracked is not None
+        if self.training and self.num_batches_tracked < self.BATCHES:
+            super().forward(image)
+        return batch_norm(image, self.running_mean, self.running_var, eps=self.eps)
+
+
+def standardised(channels: int, wanted: bool) -> nn.Module:
+    """Return the layer that brings channels to one spread, or one that does nothing."""
+    return Standardise(channels) if wanted else nn.Identity()
 
 
 def doubling(source: int, width: int, kernel: int, *, upsample: str, bias: bool = True) -> list[nn.Module]:

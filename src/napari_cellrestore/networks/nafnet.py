@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, layer_norm
 
-from napari_cellrestore.networks.layers import ImageNetwork, check_faint, check_skip, one_of, whole
+from napari_cellrestore.networks.layers import ImageNetwork, check_faint, check_skip, one_of, standardised, whole
 
 
 class NAFNet(ImageNetwork):
@@ -49,6 +49,9 @@ class NAFNet(ImageNetwork):
         Odd number of pixels, of the level.
     norm : {"layer", "none"}
         Normalisation over channels, which sees one pixel only.
+    standardise : bool
+        Bring each channel to mean 0 and spread 1, as the first batches have them: for planes as unlike as those of LED
+        stacks.
 
     The stride is ``fold * 2 ** (len(blocks) - 1)``.
 
@@ -75,6 +78,7 @@ class NAFNet(ImageNetwork):
         attention: str = "none",
         window: int = 7,
         norm: str = "layer",
+        standardise: bool = False,
     ) -> None:
         one_of("attention", attention, ("none", "window", "global"))
         one_of("norm", norm, ("layer", "none"))
@@ -99,6 +103,7 @@ class NAFNet(ImageNetwork):
         widths = [width * 2**level for level in range(levels)]
 
         # Squares of pixels become channels and are convolved 3 x 3, in one; the last convolution and PixelShuffle undo it.
+        self.standard = standardised(in_channels, standardise)
         self.first = nn.Conv2d(in_channels, width, 3 * fold, stride=fold, padding=fold)
 
         def level(channels: int, count: int) -> nn.Sequential:
@@ -121,7 +126,7 @@ class NAFNet(ImageNetwork):
 
     def transform(self, image: Tensor) -> Tensor:
         """Map an image whose sizes are multiples of the stride."""
-        features = self.first(image)
+        features = self.first(self.standard(image))
         skips = []
         for level, down in zip(self.encoder, self.down, strict=False):
             features = level(features)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from napari_cellrestore.networks.layers import ImageNetwork, whole
+from napari_cellrestore.networks.layers import ImageNetwork, standardised, whole
 
 
 class RRDB(ImageNetwork):
@@ -28,6 +28,8 @@ class RRDB(ImageNetwork):
         Channels that each convolution of a dense block adds.
     beta : float
         Scale of what blocks add.
+    standardise : bool
+        Bring each channel to mean 0 and spread 1, as the first batches have them, which the source does not.
 
     Weights of the blocks begin at a tenth of those of He et al. 2015, as in ESRGAN. With the other options left as they
     are, the numbers of parameters are those of the source's table 4.1.
@@ -47,6 +49,7 @@ class RRDB(ImageNetwork):
         blocks: int = 4,
         growth: int = 32,
         beta: float = 0.2,
+        standardise: bool = False,
     ) -> None:
         super().__init__(in_channels, out_channels)
         width = in_channels if width is None else whole("width", width)
@@ -54,6 +57,7 @@ class RRDB(ImageNetwork):
         whole("growth", growth)
         if not 0 < beta <= 1:
             raise ValueError(f"beta is {beta}: give a number above 0 and up to 1")
+        self.standard = standardised(in_channels, standardise)
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualInResidual(width, growth, beta) for _ in range(blocks)))
         self.trunk = nn.Conv2d(width, width, 3, padding=1)
@@ -61,7 +65,7 @@ class RRDB(ImageNetwork):
 
     def transform(self, image: Tensor) -> Tensor:
         """Map an image of any size."""
-        features = self.first(image)
+        features = self.first(self.standard(image))
         output: Tensor = self.last(features + self.trunk(self.blocks(features)))
         return output
 

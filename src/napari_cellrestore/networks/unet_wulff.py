@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from napari_cellrestore.networks.layers import whole
+from napari_cellrestore.networks.layers import standardised, whole
 from napari_cellrestore.networks.pix2pix import Pix2Pix
 
 
@@ -26,6 +26,8 @@ class WulffUNet(Pix2Pix):
         Of the first convolution and of the first block.
     blocks, kernel, norm, dropout, upsample
         As in :class:`~napari_cellrestore.networks.pix2pix.Pix2Pix`.
+    standardise : bool
+        Bring each channel to mean 0 and spread 1, as the first batches have them, which the source does not.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class WulffUNet(Pix2Pix):
         norm: str = "batch",
         dropout: float = 0.5,
         upsample: str = "transposed",
+        standardise: bool = False,
     ) -> None:
         super().__init__(
             whole("filters", filters),
@@ -57,8 +60,9 @@ class WulffUNet(Pix2Pix):
             upsample=upsample,
         )
         self.in_channels = in_channels
+        self.standard = standardised(in_channels, standardise)
         self.reduce = nn.Conv2d(in_channels, filters, 3, padding=1)
 
     def transform(self, image: Tensor) -> Tensor:
         """Map an image whose sizes are multiples of the stride."""
-        return super().transform(leaky_relu(self.reduce(image), 0.2))
+        return super().transform(leaky_relu(self.reduce(self.standard(image)), 0.2))
