@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 import numpy as np
 import torch
-from variants import RESULTS, interval, known, measured_once, slug, trained_once
+from variants import RESULTS, interval, known, markdown, measured_once, slug, trained_once
 
 from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.leds import SUBSETS, arm_leds
@@ -196,8 +198,8 @@ def page(options: argparse.Namespace) -> str:
     """Return the page in Markdown."""
     budget = (
         f"Quick budget: `nafnet-fast` instead of the source's RRDB, {options.steps} steps of 8 crops of 96 px in "
-        f"{options.precision} with Muon; the row of RRDB (width 32, growth 16, two blocks) has "
-        f"{options.steps // 5} steps, which take twice as long, the U-Net 16 filters"
+        f"{options.precision} with Muon, each channel of the planes brought to mean 0 and spread 1 (`standardise`); the row of "
+        f"RRDB (width 32, growth 16, two blocks) has {options.steps // 5} steps, which take twice as long, the U-Net 16 filters"
         if options.quick
         else "Full budget: the source's networks and steps"
     )
@@ -219,36 +221,47 @@ def page(options: argparse.Namespace) -> str:
         "The source trains maePNET on each input and finds 0.8652, 0.8660, 0.8617, 0.8630, 0.8593, 0.8499 and 0.8065 for SSIM, in "
         "this order; its table prints the fourth as 0.08630. Here it is maeNET.",
         "",
-        *table(INPUTS, options),
+        *table(list(INPUTS), options, "the row below", dict(pairwise(INPUTS)).get),
         "",
         "## Which losses, how deep, how much data (tables 4.2, A.1, section 4.3)",
         "",
         "All with the input `full-no-high`. The source finds SSIM 0.8626, 0.8625, 0.8665 and 0.8590 for the first four, 0.8344 "
         "for the U-Net, and that the critic erases nuclei.",
         "",
-        *table(MODELS, options),
+        *table(
+            list(MODELS),
+            options,
+            "the first row",
+            lambda name: next(iter(MODELS)) if name != next(iter(MODELS)) else None,
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def table(names: dict[str, Any], options: argparse.Namespace) -> list[str]:
-    """Return the rows of variants."""
-    lines = [
-        "| variant | planes | SSIM | mean absolute error | nuclei missing | nuclei added | lobes counted otherwise | parameters "
-        "| minutes |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def table(
+    names: Sequence[str], options: argparse.Namespace, other: str, beside: Callable[[str], str | None]
+) -> list[str]:
+    """Return the rows of variants, each with what SSIM of the same fields differs from that of a row beside it."""
+    head = ["variant", "planes", "SSIM", f"SSIM above {other}", "mean absolute error", "nuclei missing", "nuclei added"]
+    rows = {}
     for name in names:
-        found = known(result_of(first_of(name, options), options))
+        found = measured_of(name, options)
         if "rows" not in found:
-            lines.append(f"| {name} | {found.get('missing', 'not run yet')} | | | | | | | |")
+            rows[name] = [found.get("missing", "not run yet"), *[""] * (len(head) + 1)]
             continue
-        values = np.array(found["rows"])
+        values, neighbour = np.array(found["rows"]), beside(name)
+        compared = measured_of(neighbour, options).get("rows") if neighbour else None
+        above = interval(values[:, 0] - np.array(compared)[:, 0], 4) if compared else ""
         rates = NucleiCounts(**found["nuclei"]).rates()
-        cells = [name, str(found["planes"]), interval(values[:, 0], 4), interval(values[:, 1], 4)]
+        cells = [str(found["planes"]), interval(values[:, 0], 4), above, interval(values[:, 1], 4)]
         cells += [str(rates[what]) for what in ("missing", "added", "other lobes")]
-        lines.append("| " + " | ".join([*cells, f"{found['parameters']:,}", f"{found['minutes']:.0f}"]) + " |")
-    return lines
+        rows[name] = [*cells, f"{found['parameters']:,}", f"{found['minutes']:.0f}"]
+    return markdown([*head, "lobes counted otherwise", "parameters", "minutes"], rows)
+
+
+def measured_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured of a row."""
+    return known(result_of(first_of(name, options), options))
 
 
 def main() -> None:
