@@ -33,7 +33,7 @@ from napari_cellrestore.recipe import RECIPES, ImageSource, Recipe
 from napari_cellrestore.restore import restore
 from napari_cellrestore.simulate import quantise
 from napari_cellrestore.stack import ImageStack
-from napari_cellrestore.stain import NORMALISATIONS, class_distances, fit_system, fit_transfer, lab_colours
+from napari_cellrestore.stain import CLASSES, NORMALISATIONS, class_distances, fit_system, fit_transfer, lab_colours
 from napari_cellrestore.stain.distance import LabColours
 from napari_cellrestore.train import train
 from napari_cellrestore.trained_model import make_model
@@ -132,8 +132,8 @@ def _fitted(fit: Callable[..., Any], source: Sequence[Path], target: Sequence[Pa
     return apply
 
 
-def _hedlund_morell(*sets: tuple[Sequence[Path], float]) -> Look:
-    source, target = (fit_system(paths, pixel_um=pixel_um) for paths, pixel_um in sets)
+def _hedlund_morell(*sets: Sequence[Path], pixel_um: float, classes: Sequence[str] = CLASSES) -> Look:
+    source, target = (fit_system(paths, classes=classes, pixel_um=pixel_um) for paths in sets)
     return fit_transfer(source, target).apply
 
 
@@ -267,7 +267,9 @@ def rows_of(
     looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
     for name, fit in NORMALISATIONS.items():
         looks[name] = partial(_fitted, fit, train, target_train)
-    looks["hedlund-morell"] = partial(_hedlund_morell, (train, pixel_um), (target_train, pixel_um))
+    by_class = partial(_hedlund_morell, train, target_train, pixel_um=pixel_um)
+    looks["hedlund-morell"] = by_class
+    looks["hedlund-morell, without white cells"] = partial(by_class, classes=("background", "red cell"))
     for name, both in ways.items():
         looks[name] = partial(both.__getitem__, which)
     results = {name: RESULTS / "looks" / budget_of(options) / slug(title) / f"{slug(name)}.json" for name in looks}
