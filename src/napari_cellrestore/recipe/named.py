@@ -376,7 +376,7 @@ _BUNDLED = [
         "virtual-stain-sim",
         "Stains simulated blood cells seen under an LED array; a demonstration, it knows only simulated cells",
         task="stain",
-        options={"global_skip": False, "standardise": True},
+        options={"global_skip": False},
         leds="full-no-high",
         losses={"l1": 1.0},
         steps=3_000,
