@@ -134,9 +134,9 @@ def mirrored(image: Tensor, stride: int) -> Tensor:
 class Standardise(nn.BatchNorm2d):
     """Each channel minus its mean and divided by its spread over the first :attr:`BATCHES` batches that were learnt from.
 
-    Planes of an LED stack can be as unlike as white and nearly black; a network that gets them as they are learns little
-    from the dark ones. Unlike batch norm it is the same while learning and later, and takes nothing from the image itself,
-    so that grey levels keep their meaning. A spread counts as at least a grey level of 255.
+    Planes of an LED stack can be as unlike as white and nearly black, and bf16 has too few digits for what differs between
+    those that are nearly black. Unlike batch norm it is the same while learning and later, and takes nothing from the image
+    itself, so that grey levels keep their meaning. A spread counts as at least a grey level of 255.
     """
 
     BATCHES = 100
