@@ -127,27 +127,32 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
     changes = {
         "steps": options.steps,
         "precision": options.precision,
-        **network_of(name, recipe),
+        **network_of(name, recipe, standardise=not options.as_they_are),
         **QUICK,
     }
     return recipe.model_copy(update=changes | ({"steps": options.steps // 5} if name == RRDB else {}))
 
 
-def network_of(name: str, recipe: Recipe) -> dict[str, Any]:
+def network_of(name: str, recipe: Recipe, *, standardise: bool) -> dict[str, Any]:
     """Return the network of a variant that two cores can train."""
     if name == RRDB:
-        return {"network": "rrdb", "options": {"width": 32, "growth": 16, "blocks": 2, "standardise": True}}
+        return {"network": "rrdb", "options": {"width": 32, "growth": 16, "blocks": 2, "standardise": standardise}}
     if recipe.network == "unet-wulff":
-        return {"options": {"filters": 16, "standardise": True}}
+        return {"options": {"filters": 16, "standardise": standardise}}
     return {
         "network": "nafnet-fast",
-        "options": {"global_skip": False, "standardise": True, "blocks": (0, 2, 8) if "twice" in name else (0, 1, 4)},
+        "options": {
+            "global_skip": False,
+            "standardise": standardise,
+            "blocks": (0, 2, 8) if "twice" in name else (0, 1, 4),
+        },
     }
 
 
 def budget_of(options: argparse.Namespace) -> str:
     """Return the name of the budget."""
-    return f"quick-{options.steps}-{options.precision}" if options.quick else "full"
+    planes = "-as-they-are" if options.as_they_are else ""
+    return f"quick-{options.steps}-{options.precision}{planes}" if options.quick else "full"
 
 
 def first_of(name: str, options: argparse.Namespace) -> str:
@@ -226,6 +231,7 @@ def page(options: argparse.Namespace) -> str:
         *table(list(INPUTS), options, "the row below", dict(pairwise(INPUTS)).get),
         "",
         f"From the highest to the lowest mean SSIM: {', '.join(ranked(INPUTS, options))}; in the source {', '.join(SOURCE_ORDER)}.",
+        *as_they_are(options),
         "",
         "## Which losses, how deep, how much data (tables 4.2, A.1, section 4.3)",
         "",
@@ -236,7 +242,7 @@ def page(options: argparse.Namespace) -> str:
             list(MODELS),
             options,
             "the first row",
-            lambda name: next(iter(MODELS)) if name != next(iter(MODELS)) else None,
+            dict.fromkeys(list(MODELS)[1:], next(iter(MODELS))).get,
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -270,6 +276,14 @@ def ranked(names: Iterable[str], options: argparse.Namespace) -> list[str]:
     return sorted(means, key=lambda name: -means[name])
 
 
+def as_they_are(options: argparse.Namespace) -> list[str]:
+    """Return what SSIM the inputs have without their planes being standardised."""
+    options = argparse.Namespace(**vars(options) | {"as_they_are": True})
+    found = {name: measured_of(name, options).get("rows") for name in INPUTS} if options.quick else {}
+    said = [f"{name} {interval(np.array(rows)[:, 0], 4)}" for name, rows in found.items() if rows]
+    return ["", f"With planes as they are (`--as-they-are`): {', '.join(said)}."] if said else []
+
+
 def measured_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return what was measured of a row."""
     return known(result_of(first_of(name, options), options))
@@ -290,6 +304,7 @@ def main() -> None:
         default="bf16",
         help="of the training of --quick; measured in float32",
     )
+    parser.add_argument("--as-they-are", action="store_true", help="planes are not standardised")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further variant after so long")
     parser.add_argument("--threads", type=int, help="processor cores to use")
     parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
@@ -304,6 +319,7 @@ def main() -> None:
     for name in [] if options.page_only else options.variants:
         if time.monotonic() - started < 60 * options.minutes:
             run(name, options)
+    options.as_they_are = False  # of which the page has a line
     PAGE.write_text(page(options), encoding="utf-8")
 
 

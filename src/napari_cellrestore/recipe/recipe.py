@@ -80,7 +80,7 @@ class Recipe(BaseModel):
     gradient_limit: float | None = Field(None, gt=0, description="Largest norm of the gradient")
     precision: Literal["float32", "bf16"] = Field(
         "float32",
-        description="What is computed in; under bf16 the weights stay float32, and LED stacks want the option standardise",
+        description="What is computed in; under bf16 the weights stay float32, and dark-field planes want the option standardise",
     )
     seed: int = Field(0, description="Of all that is drawn at random")
     checkpoint_every: int = Field(500, ge=1, description="Steps between saved states, each with a validation")
