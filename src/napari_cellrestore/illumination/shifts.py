@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_cellrestore.illumination.finding import Finding
-from napari_cellrestore.illumination.order import ENOUGH, Mask, at_edge, groups, neighbours, within_reach
+from napari_cellrestore.illumination.order import ENOUGH, Mask, Rows, at_edge, groups, neighbours, within_reach
 from napari_cellrestore.illumination.planes import Floats, MeasuredPlanes
 from napari_cellrestore.illumination.sideways import ENOUGH as ENOUGH_FOR_DEFOCUS
 from napari_cellrestore.illumination.sideways import sideways, slopes
@@ -100,6 +100,15 @@ def outside_shifts(planes: MeasuredPlanes, na: float, usable: Mask) -> Floats:
             kept[worst] = False
             wrong = part[(near == worst).any(axis=1)]
     return shift_px
+
+
+def off_brightfield(planes: MeasuredPlanes, rows: Rows) -> Floats:
+    """Return by how much (N, 2) planes lie off the recorded brightfield, without defocus; NaN where it cannot be told."""
+    bright = planes.structure[planes.leds.kind == "brightfield"].mean(axis=0)
+    off_px = np.array([_off(bright, planes.structure[row], planes.chance) or UNKNOWN for row in rows])
+    known = np.isfinite(off_px[:, 0])
+    light = sideways(planes.leds, rows)
+    return np.asarray(off_px - light @ slopes(light[known], off_px[known]))
 
 
 def against_brightfield(planes: MeasuredPlanes, na: float, usable: Mask) -> dict[str, tuple[float, float] | None]:
