@@ -98,6 +98,15 @@ def test_a_recipe_from_a_file(tmp_path):
             "soft labels belong to bce, not to wgan",
         ),
         ("name: a\nnetwork: b\nlosses: {l1: 1}\nimages: [{kind: pairs, input: a}]", "needs a folder of targets"),
+        ("name: a\nnetwork: b\nlosses: {l1: 1}\nseed: -1", r"field seed: .*\(came: -1\)"),
+        ("name: a\nnetwork: b\nlosses: {l1: 1}\npairs: {levels_um: [1, -1]}", "levels_um are 1 to -1: give the lower"),
+        ("name: a\nnetwork: distance\nlosses: {l1: 1}", "'distance' learns by the loss 'level' alone"),
+        ("name: a\nnetwork: distance\nlosses: {level: 1}\nlevels_um: [1.4, 0.8, 0]", "from small to large"),
+        ("name: a\nnetwork: distance\nlosses: {level: 1}\nlevels_um: [-1, 0, 1]", "0 or more"),
+        (
+            "name: a\nnetwork: b\nlosses: {adversarial: 1}\ndiscriminator: {adversarial: wgan}",
+            "give gradient_penalty above 0",
+        ),
         (
             "name: a\nnetwork: b\nlosses: {l1: 1}\nimages: [{input: a, target: b}]",
             "'sharp': this kind takes no folder of targets",
@@ -112,3 +121,17 @@ def test_wrong_recipes_are_said(text, message):
 def test_unknown_recipes_are_listed():
     with pytest.raises(ValueError, match="no recipe 'best'; known are deblur-fast"):
         read_recipe("best")
+
+
+def test_images_that_a_recipe_cannot_learn_from_are_said():
+    sharp, unpaired = ImageSource(input="a"), ImageSource(kind="unpaired", input="a", target="b")
+    near = RECIPES["distance"].model_copy(update={"images": (sharp,)})
+    near.check_images()
+    far = near.model_copy(update={"pairs": near.pairs.model_copy(update={"levels_um": (-5.0, 5.0)})})
+    with pytest.raises(ValueError, match=r"tells distances up to 1\.4 um, and blur up to 5 um is to be simulated"):
+        far.check_images()
+    cycle = RECIPES["CycleGAN"].model_copy(update={"images": (unpaired,)})
+    cycle.check_images()
+    beside = cycle.model_copy(update={"discriminator": cycle.discriminator.model_copy(update={"conditional": True})})
+    with pytest.raises(ValueError, match="set conditional: false"):
+        beside.check_images()

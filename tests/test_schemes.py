@@ -148,6 +148,17 @@ def test_unpaired_images_are_refused_where_pairs_are_needed():
         scheme.make(batch(paired=False))
 
 
+def test_a_critic_whose_gradient_is_limited_has_no_batch_norm():
+    game = {"options": {"patch": 16, "filters": 4}, "adversarial": "wgan", "gradient_penalty": 10}
+    with pytest.raises(ValueError, match="batch norm mixes those of a batch: set its options to norm: instance"):
+        create_scheme(tiny(losses={"l1": 10, "adversarial": 1}, discriminator=game), 3, 3)
+
+
+def test_a_network_without_weights_is_refused():
+    with pytest.raises(ValueError, match="'wiener' has nothing to learn"):
+        create_scheme(tiny(network="wiener", options={}), 3, 3)
+
+
 def test_an_unknown_loss_is_said():
     with pytest.raises(ValueError, match="losses sharpness cannot be taken with this recipe; known are l1, "):
         create_scheme(tiny(losses={"sharpness": 1}), 3, 3)

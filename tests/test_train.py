@@ -387,10 +387,15 @@ def test_half_precision_learns_too(pairs, tmp_path):
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
 
 
-def test_an_estimate_leaves_nothing_behind(pairs):
+def test_an_estimate_leaves_nothing_behind(pairs, monkeypatch):
     size = estimate(recipe(), pairs)
     assert size.parameters == sum(p.numel() for p in create_network("pix2pix-fast", **recipe().options).parameters())
     assert size.seconds == pytest.approx(size.seconds_a_step * 12_000)
+    critic = {"options": {"patch": 16, "filters": 4}, "generator_every": 5}
+    learnt = []
+    monkeypatch.setattr(Learner, "step", lambda self, batch, step, rate: learnt.append(step))
+    estimate(recipe(losses={"l1": 10, "adversarial": 1}, discriminator=critic), pairs)
+    assert learnt == [0, 1, 2, 3, 4, 5]  # the generator learns in the fifth
 
 
 @pytest.mark.parametrize("kind", ["adam", "muon"])

@@ -437,6 +437,9 @@ def test_every_recipe_can_be_chosen_and_stays_what_it_is(widget, smears):
     for recipe in RECIPES.values():
         setup.recipes.choose(recipe)
         assert setup.settings.applied_to(setup.recipes.recipe) == recipe  # no field rounds what it shows
+        levels_um = recipe.pairs.only_um or recipe.pairs.levels_um
+        assert setup.settings.defocus.value() == max(map(abs, levels_um))
+        assert setup.settings.defocus.isEnabled() == (not recipe.pairs.only_um)
     own = RECIPES["pix2pix"].model_copy(update={"name": "own"})
     for name in ("own", "own again"):  # the second in the place of the first
         setup.recipes.choose(own.model_copy(update={"name": name}))

@@ -235,6 +235,9 @@ def read_mirrored(field: Field, planes: Sequence[int], spans: Sequence[tuple[int
     inside = [slice(max(a, area.start), min(b, area.stop)) for (a, b), area in zip(spans, field.area, strict=True)]
     missing = [(part.start - a, b - part.stop) for (a, b), part in zip(spans, inside, strict=True)]
     given, target = (image.astype(np.float32) for image in field.read(planes, *inside))
+    for image, picture in ((given, field.inputs[planes[0]]), (target, field.target)):
+        if picture.dtype.kind == "f" and not np.isfinite(image).all():
+            raise ValueError(f"{picture.name}: pixels are not finite (NaN or infinite); mend the image or leave it out")
     if not any(map(any, missing)):
         return given, target
     pad = [*missing, (0, 0)]

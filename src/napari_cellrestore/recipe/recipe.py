@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -82,7 +83,7 @@ class Recipe(BaseModel):
         "float32",
         description="What is computed in; under bf16 the weights stay float32, and dark-field planes want the option standardise",
     )
-    seed: int = Field(0, description="Of all that is drawn at random")
+    seed: int = Field(0, ge=0, description="Of all that is drawn at random")
     checkpoint_every: int = Field(500, ge=1, description="Steps between saved states, each with a validation")
 
     pairs: DefocusSettings = Field(default_factory=DefocusSettings, description="Simulated defocus of sharp images")
@@ -108,6 +109,17 @@ class Recipe(BaseModel):
                 f"recipe {self.name!r} learns from pairs, these images do not belong to each other: give pairs, or take a "
                 "recipe such as CycleGAN"
             )
+        if "unpaired" in kinds and self.discriminator and self.discriminator.conditional:
+            raise ValueError(
+                f"recipe {self.name!r} has a critic that sees the input beside the image (conditional), and of unpaired images "
+                "no true pair is known: set conditional: false"
+            )
+        reach_um = max(map(abs, self.pairs.only_um or self.pairs.levels_um))
+        if "sharp" in kinds and "level" in self.losses and reach_um > (last_um := self.levels_um[-1]) + 1e-9:
+            raise ValueError(
+                f"recipe {self.name!r} tells distances up to {last_um:g} um, and blur up to {reach_um:g} um is to be simulated: "
+                f"farther ones would be called {last_um:g}. Simulate less, or set levels_um up to {reach_um:g}"
+            )
         if kinds == {"unpaired"} and "adversarial" not in self.losses:
             raise ValueError(
                 f"recipe {self.name!r} has no adversarial loss: from unpaired images alone it learns to leave images as they "
@@ -128,6 +140,8 @@ class Recipe(BaseModel):
             raise ValueError(f"discriminator: {what}")
         if self.discriminator and self.discriminator.soft_labels and self.discriminator.adversarial != "bce":
             raise ValueError(f"discriminator: soft labels belong to bce, not to {self.discriminator.adversarial}")
+        if self.discriminator and self.discriminator.adversarial == "wgan" and not self.discriminator.gradient_penalty:
+            raise ValueError("discriminator: wgan has scores without bounds: give gradient_penalty above 0, such as 10")
         if ("feature" in self.losses) != (self.features is not None):
             what = "the loss 'feature' needs them" if self.features is None else "no loss 'feature' uses them"
             raise ValueError(f"features: {what}")
@@ -136,6 +150,10 @@ class Recipe(BaseModel):
                 raise ValueError(f"losses: {loss!r} needs the network {network!r}, not {self.network!r}")
         if ("level" in self.losses) != (len(self.levels_um) > 1):
             raise ValueError(f"levels_um {self.levels_um}: give two levels or more with the loss 'level', else none")
+        if "level" in self.losses and not (self.levels_um[0] >= 0 and all(a < b for a, b in pairwise(self.levels_um))):
+            raise ValueError(f"levels_um {self.levels_um}: give distances from focus, 0 or more, from small to large")
+        if self.network == "distance" and set(self.losses) != {"level"}:
+            raise ValueError("losses: the network 'distance' learns by the loss 'level' alone")
         return self
 
     @classmethod

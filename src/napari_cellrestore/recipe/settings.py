@@ -30,6 +30,13 @@ class DefocusSettings(_Settings):
     scales: tuple[float, ...] = Field((0.8, 0.65), description="Half of the crops are rescaled by one of these")
     other_colours: bool = Field(True, description="Change contrast, brightness and white balance at random")
 
+    @model_validator(mode="after")
+    def _levels_in_order(self) -> DefocusSettings:
+        low_um, high_um = self.levels_um
+        if not low_um < high_um:
+            raise ValueError(f"levels_um are {low_um:g} to {high_um:g}: give the lower one first")
+        return self
+
 
 class Augmentation(_Settings):
     """Random changes of a pair of crops, the same of input and target; 0 or false leaves one out.

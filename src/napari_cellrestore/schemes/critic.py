@@ -37,6 +37,11 @@ class Critic(nn.Module):
             raise ValueError(
                 f"discriminator: {settings.network!r} makes images; take one of {', '.join(SCORES_NETWORKS)}"
             )
+        if settings.gradient_penalty and any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+            raise ValueError(
+                "discriminator: gradient_penalty is of each image, and batch norm mixes those of a batch: set its options to "
+                "norm: instance, or none"
+            )
         self.network = network
         self.game = _game(settings)
 

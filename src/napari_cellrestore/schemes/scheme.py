@@ -67,6 +67,10 @@ class Scheme(nn.Module):
 def new_generator(recipe: Recipe, in_channels: int, out_channels: int) -> nn.Module:
     """Create the recipe's network, with the weights that it starts from."""
     network = create_network(recipe.network, in_channels, out_channels, **recipe.options)
+    if not any(True for _ in network.parameters()):
+        raise ValueError(
+            f"network: {recipe.network!r} has nothing to learn; take a network of layers, such as nafnet-fast"
+        )
     stride = stride_of(network)
     normalises = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
     if normalises and recipe.batch == 1 and recipe.crop_px <= stride:

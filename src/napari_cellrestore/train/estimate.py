@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -41,8 +42,12 @@ class Estimate:
 def estimate(recipe: Recipe, pairs: Pairs, device: str = "auto", *, steps: int = 3) -> Estimate:
     """Return size and time of a run, measured over a few steps that leave nothing behind.
 
-    The first step, which takes longer, does not count.
+    The first step, which takes longer, does not count. Where not every network learns in every step, all learn as often as
+    in the run.
     """
+    critic = recipe.discriminator
+    turn = math.lcm(critic.every, critic.generator_every) if critic else 1
+    steps = -(-steps // turn) * turn
     device = device_of(device)
     scheme = create_scheme(recipe, pairs.in_channels, pairs.out_channels).to(device)
     learner = Learner(scheme, device)

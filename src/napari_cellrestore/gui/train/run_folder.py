@@ -7,6 +7,7 @@ from pathlib import Path
 from napari_cellrestore.model import models_folder
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import RECIPE
+from napari_cellrestore.train.checkpoint import put_in_place
 
 
 def runs_folder() -> Path:
@@ -20,10 +21,17 @@ def recipe_of(run: Path) -> Recipe:
 
 
 def keep_recipe(run: Path, recipe: Recipe) -> Path:
-    """Write the recipe of a run into its folder and return the file; OSError where that is not possible."""
+    """Write the recipe of a run into its folder and return the file; OSError, and the one before, where the disk is full."""
     run.mkdir(parents=True, exist_ok=True)
-    (run / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
-    return run / RECIPE
+    kept = run / RECIPE
+    unfinished = kept.with_suffix(".unfinished")
+    try:
+        unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+        put_in_place(unfinished, kept)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return kept
 
 
 def ask_to_pause(run: Path) -> None:

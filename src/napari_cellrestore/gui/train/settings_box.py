@@ -21,6 +21,8 @@ from napari_cellrestore.recipe import Recipe
 
 MOST_STEPS = 10_000_000
 
+_DEFOCUS_TIP = "How far out of focus images may be, to both sides"
+
 
 class SettingsBox(QWidget):
     """Steps and cores; below, to be opened, the microscope that blur is simulated for, and what else there is."""
@@ -59,9 +61,8 @@ class SettingsBox(QWidget):
         self.pixel = _number("Size of a pixel at the object: it decides most", 4, 1e-4, 100, suffix=" µm")
         self.na = _number("Effective numerical aperture of condenser and objective together", 3, 0.01, 2)
         self.index = _number("Refractive index of the immersion: 1 air, 1.33 water, 1.515 oil", 4, 1, 2)
-        self.defocus = _number(
-            "How far out of focus images may be, to both sides", 2, 0.1, 100, suffix=" µm", prefix="± "
-        )
+        self.defocus = _number(_DEFOCUS_TIP, 2, 0.1, 100, suffix=" µm", prefix="± ")
+        self._levels_named = False
         self.data, self.licence = (
             QLineEdit(placeholderText="said in the card"),
             QLineEdit(placeholderText="of the model"),
@@ -73,8 +74,9 @@ class SettingsBox(QWidget):
     def suit(self, *, begun: bool, simulated: bool) -> None:
         """Let be set what can be: of a run that was begun its length; the microscope where blur is simulated."""
         self.microscope.setVisible(simulated)
-        for field in (*self._of_recipe.values(), *self._of_optics.values(), self.defocus):
+        for field in (*self._of_recipe.values(), *self._of_optics.values()):
             field.setEnabled(field is self.steps or not begun)
+        self.defocus.setEnabled(not begun and not self._levels_named)
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Show the settings of a recipe."""
@@ -82,17 +84,25 @@ class SettingsBox(QWidget):
             field.setValue(getattr(recipe, name))
         for name, field in self._of_optics.items():
             field.setValue(getattr(recipe.pairs, name))
-        self.defocus.setValue(max(map(abs, recipe.pairs.levels_um)))
+        self._levels_named = bool(recipe.pairs.only_um)
+        self.defocus.setValue(_reach_um(recipe))
+        named = ", ".join(f"{level:g}" for level in recipe.pairs.only_um)
+        self.defocus.setToolTip(f"The recipe names the levels: {named} µm" if named else _DEFOCUS_TIP)
 
     def applied_to(self, recipe: Recipe) -> Recipe:
         """Return a recipe with the settings shown; a field that shows what the recipe has, rounded, changes nothing."""
         optics: dict[str, Any] = {
             name: _kept(field, getattr(recipe.pairs, name)) for name, field in self._of_optics.items()
         }
-        if _kept(self.defocus, before := max(map(abs, recipe.pairs.levels_um))) != before:
+        if not self._levels_named and _kept(self.defocus, before := _reach_um(recipe)) != before:
             optics["levels_um"] = (-self.defocus.value(), self.defocus.value())
         own = {name: field.value() for name, field in self._of_recipe.items()}
         return recipe.model_copy(update={**own, "pairs": recipe.pairs.model_copy(update=optics)})
+
+
+def _reach_um(recipe: Recipe) -> float:
+    """Return how far out of focus a recipe simulates."""
+    return max(map(abs, recipe.pairs.only_um or recipe.pairs.levels_um))
 
 
 def _kept(field: QDoubleSpinBox, before: float) -> float:
