@@ -226,7 +226,7 @@ def test_a_tile_larger_than_memory_is_said(monkeypatch):
     (text,) = [text for text in plan.warnings if "of memory" in text]
     assert re.fullmatch(r"a tile may take \d+ GiB of memory, and the cpu has \d+ GiB: give a smaller tile", text)
     assert not any("of memory" in text for text in plan_restoration(large, MODEL, engine="torch").warnings)
-    monkeypatch.setattr("napari_cellrestore.restore.plan.memory_bytes", lambda device: None)  # as on Windows
+    monkeypatch.setattr("napari_cellrestore.restore.planning.memory_bytes", lambda device: None)  # as on Windows
     assert not any("of memory" in text for text in plan_restoration(large, MODEL, tile=200_000).warnings)
 
 
@@ -260,7 +260,7 @@ def test_a_plan_is_printed_and_saved():
     [(2**35, False, 1024), (2**35, True, 512), (2**31, False, 512), (2**27, False, 256), (None, False, 1024)],
 )
 def test_tiles_are_as_large_as_suits_the_memory(monkeypatch, memory, soon, side):
-    monkeypatch.setattr("napari_cellrestore.restore.plan.memory_bytes", lambda device: memory)
+    monkeypatch.setattr("napari_cellrestore.restore.planning.memory_bytes", lambda device: memory)
     plan = plan_restoration(da.zeros((3000, 3000), np.uint8, chunks=500), MODEL, soon=soon)
     assert (plan.rows[0], plan.columns[0]) == (side, side)
 

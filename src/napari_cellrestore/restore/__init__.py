@@ -1,7 +1,8 @@
 """Restoration: a plan in which everything is decided, and the lazy image that follows it."""
 
 from napari_cellrestore.restore.inputs import ImageLike, Models, before, loaded
-from napari_cellrestore.restore.plan import Plan, plan_restoration
+from napari_cellrestore.restore.plan import Plan
+from napari_cellrestore.restore.planning import plan_restoration
 from napari_cellrestore.restore.result import (
     SPREAD,
     halves,

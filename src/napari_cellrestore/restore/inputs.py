@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import dask.array as da
 import numpy as np
@@ -12,10 +12,8 @@ from napari_cellrestore.card import ModelCard
 from napari_cellrestore.leds import LedTable, clearest
 from napari_cellrestore.leds.symmetry import TOLERANCE_DEG
 from napari_cellrestore.model import Model, load_model
+from napari_cellrestore.restore.plan import Plan
 from napari_cellrestore.stack import ImageStack
-
-if TYPE_CHECKING:
-    from napari_cellrestore.restore.plan import Plan
 
 #: Wavelengths no farther apart are of one LED.
 SAME_LIGHT_UM = 0.015

@@ -13,7 +13,8 @@ import numpy as np
 
 from napari_cellrestore.files import check_image, write_image
 from napari_cellrestore.restore.inputs import ImageLike, Models, before, loaded
-from napari_cellrestore.restore.plan import Plan, plan_restoration
+from napari_cellrestore.restore.plan import Plan
+from napari_cellrestore.restore.planning import plan_restoration
 from napari_cellrestore.restore.tiles import restored_tiles, tiles_with_spread
 from napari_cellrestore.sample import as_stack
 from napari_cellrestore.spread import WAYS
