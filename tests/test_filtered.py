@@ -261,6 +261,16 @@ def test_a_file_is_filtered_with_its_calibration(sheared_file, tmp_path, say):
     assert not (tmp_path / "b.tif").exists()
 
 
+def test_a_shear_too_large_to_measure_can_be_given(tmp_path, say):
+    wide = ndimage.gaussian_filter(np.random.default_rng(0).normal(100, 300, (128, 256)), 2).clip(0, 255)
+    path = write_tiff(tmp_path / "far.tif", ImageStack(rounded(shear_lines(wide, 20), np.uint8), "YX"))
+    arguments = ("--filter", "undo_scan_shear", "--out", tmp_path / "out.tif", "--dry-run")
+    status, _, err = say("filter", path, *arguments)
+    assert (status, len(err)) == (0, 1)
+    assert "measure it by hand and give it (--option offset_px=N)" in err[0]
+    assert say("filter", path, *arguments, "--option", "offset_px=20")[2] == []
+
+
 def test_events_are_json(sheared_file, tmp_path, say):
     out = tmp_path / "smooth.tif"
     arguments = (sheared_file, "--filter", "unsharp", "--option", "amount=2", "--option", "sigma_px=1.5", "--out", out)
@@ -285,6 +295,8 @@ def test_wrong_input_is_one_line_and_no_file_is_lost(sheared_file, tmp_path, say
     assert "is not known: filters" in refusal(sheared_file, "--filter", "blurr", *out)
     assert "give a name and a number" in refusal(sheared_file, "--filter", "mean", "--option", "size_px:5", *out)
     assert "give a name and a number" in refusal(sheared_file, "--filter", "mean", "--option", "size_px=five", *out)
+    wrong = refusal(sheared_file, "--filter", "gaussian", "--option", "sigma_px=measured", *out)
+    assert "--option sigma_px=measured: only offset_px can be measured, give a number" in wrong
     assert "odd number" in refusal(sheared_file, "--filter", "mean", "--option", "size_px=4", *out)
     assert "the input" in refusal(sheared_file, "--filter", "mean", "--out", sheared_file, "--overwrite")
     (tmp_path / "out.tif").write_text("mine")

@@ -58,6 +58,21 @@ def test_along_a_direction_one_number_changes(vae, rng):
     np.testing.assert_allclose(walk.data[2], expected, atol=1e-2)
 
 
+def test_the_full_scale_is_that_of_both_images_and_said(vae, rng, monkeypatch):
+    dark, bright = (rng.integers(0, most, (64, 64, 3)).astype(np.uint16) for most in (4000, 60000))
+    seen = []
+    encode = vae.network.encode
+    monkeypatch.setattr(vae.network, "encode", lambda x: (seen.append(float(x.abs().max())), encode(x))[1])
+    walk = latent_walk(dark, vae, to=bright, steps=2)
+    assert max(seen) <= 1
+    assert walk.provenance["intensity"] == [0, 65535]
+    (guess,) = (note for note in walk.notes if "full scale" in note)
+    assert "0 to 65535 was taken" in guess
+    given = latent_walk(dark, vae, to=bright, steps=2, intensity=(0, 65535))
+    np.testing.assert_array_equal(given.data, walk.data)
+    assert not any("full scale" in note for note in given.notes)
+
+
 def test_grey_images_stay_grey(vae, rng):
     walk = latent_walk(cells(rng, (40, 50)), vae, direction=0, steps=2)
     assert (walk.axes, walk.data.shape) == ("QYX", (2, 40, 50))

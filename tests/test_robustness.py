@@ -15,7 +15,9 @@ from napari_cellrestore.cli import main
 from napari_cellrestore.evaluate import mean_interval, robustness
 from napari_cellrestore.files import write_tiff
 from napari_cellrestore.filters import undo_scan_shear
-from napari_cellrestore.simulate import DEFECTS, Defect
+from napari_cellrestore.metrics import METRICS
+from napari_cellrestore.model import load_model
+from napari_cellrestore.simulate import DEFECTS, Defect, draw_smear
 from napari_cellrestore.stack import ImageStack
 
 
@@ -83,6 +85,9 @@ def test_noise_depends_on_the_seed_the_image_and_the_strength_alone():
     assert table != robustness(images, METHODS, seed=1, **options)
     alone = robustness(images, {"as it is": METHODS["as it is"]}, **options)
     assert {row.before for row in alone.rows} == {row.before for row in table.rows}
+    second = robustness(images, METHODS, metrics=["mse"], defects=DARKER | noise)
+    of_noise = [row for row in table.rows if row.defect == "detector noise"]
+    assert [row for row in second.rows if row.defect == "detector noise"] == of_noise
 
 
 def test_identical_images_count_50_db_and_types_tell_the_span():
@@ -102,6 +107,40 @@ def test_images_are_not_changed_and_may_come_one_after_another():
     robustness((image for image in images), METHODS, metrics=["mse"], data_range=255)
     for image, old in zip(images, before, strict=True):
         np.testing.assert_array_equal(image, old)
+
+
+def smear(dtype, full):
+    drawn = draw_smear((64, 72), 0.25, np.random.default_rng(0))
+    return (drawn * (0.99 * full / drawn.max())).astype(dtype)
+
+
+@pytest.mark.parametrize(("dtype", "full"), [("float32", 1), ("uint16", 4095)])
+def test_a_model_restores_an_image_with_a_defect_by_the_plan_of_the_image_without(dtype, full):
+    """Noise reaches beyond the full scale that is taken of the image, which stays what it was."""
+    image, noise = smear(dtype, full), {"noise": DEFECTS["detector_noise"]}
+    options = {"metrics": ["mse"], "defects": noise, "data_range": full}
+    model = load_model("enhance-smear")
+    guessed = robustness([image], {"model": model}, **options)
+    given = robustness([ImageStack(image, "YXS")], {"model": model}, intensity=(0, full), **options)
+    assert guessed.rows == given.rows
+    assert all(row.after[0] < 1.05 * row.before[0] for row in given.rows if row.defect != "none")
+    assert sum("full scale" in text for _, text in guessed.notes) == 1
+    assert not any("full scale" in text for _, text in given.notes)
+
+
+def test_an_image_that_cannot_be_scored_is_left_out_where_asked():
+    images = [*scenes(1), np.zeros((64, 72)), *scenes(2)]
+    options = {"metrics": ["cv"], "defects": DARKER}
+    methods = {"as it is": METHODS["as it is"]}
+    table = robustness(images, methods, keep_going=True, **options)
+    assert {row.images for row in table.rows} == {3}
+    ((number, why),) = table.left_out
+    assert number == 1
+    assert "the image has mean 0" in why
+    with pytest.raises(ValueError, match="the image has mean 0"):
+        robustness(images, methods, **options)
+    with pytest.raises(ValueError, match="none of 1 images can be scored: the image has mean 0"):
+        robustness(images[1:2], methods, keep_going=True, **options)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +180,11 @@ def test_tables_that_are_written_hold_the_numbers():
     assert lines[0] == "**MSE**, grey levels² (7 images)"
     widths = {line.count("|") for line in lines[2:7]}
     assert widths == {8}
+
+
+def test_the_mean_of_few_images_is_said_alone():
+    lines = robustness(scenes(5), METHODS, metrics=["mse"], defects=DARKER).markdown().splitlines()
+    assert "| darker | 6 grey levels | 36 | 36 | 16 | 36 | 36 |" in lines
 
 
 # --- command line
@@ -192,6 +236,45 @@ def test_what_cannot_be_read_is_left_out_and_said(folder, tmp_path, capsys):
     assert "both must be of one size" in err
 
 
+def test_what_cannot_be_scored_is_left_out_and_said(folder, capsys):
+    line = ["robustness", "--images", str(folder), "--filter", "mean", "--defects", "line_step", "--json"]
+    imsave(folder / "0a_black.png", np.zeros((64, 72), np.uint8), check_contrast=False)
+    assert main([*line, "--metrics", "cv"]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["left_out"] == ["0a_black.png"]
+    assert json.loads(out)["rows"][0]["images"] == 2
+    assert "0a_black.png: the image has mean 0" in err
+    assert "Mind: 2 images: each number is a mean alone, from 6 images on" in err
+    write_tiff(folder / "2.tif", ImageStack(scenes(1)[0].astype(np.float32), "YX"))
+    assert main([*line, "--metrics", "psnr"]) == 2
+    assert "2.tif: the reference has dtype float32" in (err := capsys.readouterr().err)
+    assert "give --data-range (255 for 8 bit, 4095 for 12 bit, 1 for 0 to 1)\n" in err
+    assert main([*line, "--metrics", "mad"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"cellrestore robustness: unknown metrics ['mad']: use {', '.join(METRICS)}"
+    ]
+
+
+def test_models_take_the_intensity_and_the_pixel_size_of_the_image_without_a_defect(tmp_path, capsys):
+    write_tiff(tmp_path / "a.tif", ImageStack(smear("float32", 1), "YXS", pixel_um=0.9))
+    line = ["robustness", "enhance-smear", "--images", str(tmp_path), "--metrics", "mse", "--json"]
+    line += ["--defects", "detector_noise"]
+    assert main(line) == 0
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert all(row["after"][0] < 1.05 * row["before"][0] for row in said["rows"] if row["defect"] != "none")
+    assert err.count("the full scale of float32 is not stated") == 1
+    assert "state the full scale (--intensity)" in err
+    assert "0.9 um" in err
+    assert any("a.tif: the full scale" in note for note in said["notes"])
+    assert main([*line, "--intensity", "0", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["rows"] == said["rows"]
+    assert "full scale" not in err
+    assert main([*line, "--intensity", "1", "0"]) == 2
+    assert "--intensity is [1.0, 0.0]" in capsys.readouterr().err
+
+
 def stating(folder, *sizes_um):
     """Write images that state the size of their pixels."""
     for number, (scene, pixel_um) in enumerate(zip(scenes(len(sizes_um)), sizes_um, strict=True)):
@@ -209,7 +292,8 @@ def test_the_size_of_a_pixel_is_the_stated_one(folder, capsys):
     def rows(*more):
         assert main([*line, *more]) == 0
         out, err = capsys.readouterr()
-        return json.loads(out)["rows"], err
+        minds = [line for line in err.splitlines() if "each number is a mean alone" not in line]
+        return json.loads(out)["rows"], "\n".join(minds)
 
     _, err = rows()
     assert "Mind: the images state no pixel size, 0.25 um is taken" in err

@@ -11,6 +11,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from skimage.io import imread
 
 import napari_cellrestore
 from napari_cellrestore.filters import FILTERS, undo_scan_shear
@@ -118,7 +119,52 @@ def test_offsets_beyond_those_looked_for_are_said():
     image = sheared(texture(0, (128, 256)), 14)
     assert estimate_line_offset(image, most_px=20).offset_px == pytest.approx(14, abs=0.1)
     beyond = estimate_line_offset(sheared(texture(0, (128, 256)), 5.0), most_px=4.97)
-    assert "raise most_px" in beyond.doubt or abs(beyond.offset_px) < 4.97
+    assert "give it (offset_px)" in beyond.doubt or abs(beyond.offset_px) < 4.97
+
+
+@pytest.mark.parametrize("shape", [(128, 256), (128, 64)])
+@pytest.mark.parametrize("offset", [14, 20, 30, 50])
+def test_no_small_offset_is_found_in_an_image_with_a_large_one(offset, shape):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        scene = ndimage.gaussian_filter(rng.normal(100, 300, shape), 2).clip(0, 255)
+        found = estimate_line_offset(shear_lines(scene, offset).clip(0, 255))
+        assert not found.found
+        assert "most_px" not in found.doubt
+        assert not found.doubt or "give it (offset_px)" in found.doubt or "noise" in found.doubt
+
+
+def test_an_offset_in_much_noise_is_not_doubted():
+    """Noise of three times the texture makes neighbouring lines unlike, and those of one way too."""
+    for seed in range(20):
+        noise = np.random.default_rng(1000 + seed).normal(0, 120, (128, 160))
+        found = estimate_line_offset(sheared(texture(seed), 3.0) + noise)
+        assert not found.doubt
+        assert found.offset_px == pytest.approx(3, abs=6 * found.error_px)
+
+
+@pytest.mark.real_data
+def test_offsets_of_recorded_smears_are_found_or_doubted(real_data):
+    for path in sorted((real_data / "blood_smears" / "bccd").glob("*.jpg"))[::90][:3]:
+        smear = imread(path)[:320, :400].astype(float)
+        for offset in (0.5, -4, 8):
+            assert estimate_line_offset(shear_lines(smear, offset)).offset_px == pytest.approx(offset, abs=0.1)
+        for offset in (15, 30):
+            assert not estimate_line_offset(shear_lines(smear, offset)).found
+
+
+def test_alpha_is_no_colour():
+    colours = np.stack([texture(seed) for seed in range(3)], axis=-1)
+    alpha = np.where(texture(3) > 100, 255.0, 0.0)
+    damaged = np.dstack([sheared(colours, 2.0), alpha])
+    without = estimate_line_offset(damaged[..., :3])
+    given = [damaged, damaged[None], [damaged], ImageStack(damaged, "YXS"), ImageStack(damaged[None], "ZYXS")]
+    assert all(estimate_line_offset(one) == without for one in given)
+    np.testing.assert_allclose(undo_scan_shear(damaged)[:, 12:-12, :3], colours[:, 12:-12], atol=3)
+    psf = np.ones((3, 3))
+    for known in FILTERS.values():
+        done = known(np.abs(damaged), **({"psf": psf} if known.needs_psf else {}))
+        np.testing.assert_array_equal(done[..., 3], alpha)
 
 
 @pytest.mark.parametrize(

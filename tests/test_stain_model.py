@@ -245,6 +245,15 @@ def test_means_are_of_classes_found_both_times(folders, models, capsys, monkeypa
     assert "rose from 3.0 to 5.5" in load_model("worse").card.data
 
 
+@pytest.mark.parametrize("lacking", ["source", "target"])
+def test_the_folder_that_lacks_a_class_is_named(lacking, folders, models, tmp_path, capsys):
+    for number in range(2):
+        imsave(tmp_path / f"{number}.png", np.full((100, 120, 3), 230, np.uint8), check_contrast=False)
+    pair = [tmp_path, folders / "there"] if lacking == "source" else [folders / "here", tmp_path]
+    assert main(["stain", *map(str, pair), "--pixel", "0.1", "--name", "new"]) == 2
+    assert f"cellrestore stain: {tmp_path}: class 'red cell' has 0 pixels" in capsys.readouterr().err
+
+
 def test_a_result_without_any_class_is_not_saved(folders, models, capsys, monkeypatch):
     monkeypatch.setattr(StainTransfer, "apply", lambda self, image, **_: np.full_like(image, 200))
     assert run(folders, "--name", "blank", "--without", "background", "cytoplasm", "nucleus") == 2

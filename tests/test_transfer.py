@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ from napari_cellrestore.transfer import Placement, align_pair, pair_images, save
 from napari_cellrestore.transfer import writing as writing_module
 from napari_cellrestore.transfer.cells import Cell, find_cells, unlikeness, working_pixel_um
 from napari_cellrestore.transfer.judging import Alignment, few_points, implausible
-from napari_cellrestore.transfer.matching import Scores, assign, candidates
-from napari_cellrestore.transfer.pairing import _of_one_magnification
+from napari_cellrestore.transfer.matching import CellMatch, Scores, assign, candidates
+from napari_cellrestore.transfer.pairing import _of_one_magnification, _pairs
 from napari_cellrestore.transfer.planes import plane_of
 from napari_cellrestore.transfer.points import fit_points
 from napari_cellrestore.transfer.residual import tile_shifts
@@ -275,6 +276,13 @@ def test_a_residual_beyond_the_limit_is_refused(seen, target):
     assert found.target is not None  # to be looked at
 
 
+def test_a_bad_pair_is_not_saved(pair, tmp_path):
+    bad = replace(pair, alignment=replace(pair.alignment, reason="residual 3 px"))
+    with pytest.raises(ValueError, match="a bad pair is not saved, training would learn from it: residual 3 px"):
+        save_pair(bad, tmp_path / "mine", "first")
+    assert not list(tmp_path.iterdir())
+
+
 def test_wrong_pixel_sizes_are_noticed(seen, target):
     found = align_pair(seen[0], target, input_pixel_um=0.3, target_pixel_um=0.2)
     assert "beside the stated pixel sizes" in found.reason
@@ -419,6 +427,29 @@ def test_images_are_paired_whatever_they_are_called(pairing, folders):
         assert pair.correlation - pair.next_best > 0.1
     assert pairing.compared < pairing.comparable
     assert pairing.notes == []  # all files state their pixel size
+
+
+def test_names_of_several_pairs_of_an_input_are_no_others(tmp_path):
+    ours, theirs = (
+        SimpleNamespace(
+            of=[tmp_path / name for name in names], paths=[tmp_path / name for name in (*names, "a_02.TIF")]
+        )
+        for names in (("a.png", "A_01.png", "b.png"), ("x.png", "y.png", "z.png"))
+    )
+    matched = {at: [CellMatch((at[0], 0), (at[1], 0), 0.9)] for at in ((0, 0), (0, 1), (1, 1), (2, 2))}
+    names = [pair.name for pair in _pairs(ours, theirs, matched, 0.1)]
+    assert names == ["a_03", "a_04", "A_01", "b"]
+
+
+def test_targets_of_which_none_could_be_used_are_said_to_be_none(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    image = smear(20, (240, 260))
+    imsave(tmp_path / "a" / "0.png", image, check_contrast=False)
+    imsave(tmp_path / "b" / "1.png", image[..., 1], check_contrast=False)
+    sizes = {"input_pixel_um": PIXEL_UM, "target_pixel_um": PIXEL_UM}
+    reasons = {one.input: one.reason for one in pair_images(tmp_path / "a", tmp_path / "b", **sizes).problems}
+    assert reasons["0.png"] == "no match: no target could be used"
 
 
 def test_turned_images_are_found_only_if_asked_for(tmp_path):

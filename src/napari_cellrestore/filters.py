@@ -1,8 +1,9 @@
 """Classical filters, the baselines that a network has to beat: one table, :data:`FILTERS`.
 
 Every filter is ``f(image, **options) -> image``: (Y, X) or (Y, X, C) in, float32 of the same shape out, each colour on
-its own. Grey levels keep their units and nothing is clipped, so a result can leave the range of the input's type.
-Beyond the border the image is mirrored; a constant image stays what it is. Filters take whole images, not tiles.
+its own; the alpha of (Y, X, 4) stays as it is. Grey levels keep their units and nothing is clipped, so a result can leave
+the range of the input's type. Beyond the border the image is mirrored; a constant image stays what it is. Filters take
+whole images, not tiles.
 """
 
 from __future__ import annotations
@@ -88,9 +89,9 @@ def undo_scan_shear(image: npt.ArrayLike, *, offset_px: float | None = None) -> 
     """
     values = _each_colour(image, lambda grey: grey)
     if offset_px is None:
-        colours = [values] if values.ndim == 2 else list(np.moveaxis(values, -1, 0))
+        colours = [values] if values.ndim == 2 else list(np.moveaxis(_without_alpha(values), -1, 0))
         offset_px = estimate_line_offset(colours).to_undo_px
-    return undo_shear(values, offset_px)
+    return _each_colour(values, lambda grey: undo_shear(grey, offset_px))
 
 
 # --- a known blur, and its deconvolution ---------------------------------------------------------------------
@@ -266,7 +267,7 @@ FILTERS = {
 
 
 def _each_colour(image: npt.ArrayLike, function: Callable[..., Array], psf: Psf | None = None) -> Array:
-    """Apply ``function(grey)``, or ``function(grey, kernel)``, to each colour of an image as float32."""
+    """Apply ``function(grey)``, or ``function(grey, kernel)``, to each colour of an image as float32; alpha stays."""
     values = np.asarray(image)
     if values.dtype.kind not in "buif":
         raise TypeError(f"image has dtype {values.dtype}: give real numbers (integer, float or bool)")
@@ -277,12 +278,16 @@ def _each_colour(image: npt.ArrayLike, function: Callable[..., Array], psf: Psf 
         raise ValueError(
             f"{bad} of {values.size} pixels are not finite (NaN or infinite): mend them first, a filter spreads them"
         )
-    colours = values[..., None] if values.ndim == 2 else values
+    colours = values[..., None] if values.ndim == 2 else _without_alpha(values)
     kernels = [()] * colours.shape[-1] if psf is None else [(kernel,) for kernel in kernels_of(psf, colours.shape[-1])]
-    result = np.empty(colours.shape, np.float32)
+    result = values.astype(np.float32).reshape(*values.shape[:2], -1)
     for index, kernel in enumerate(kernels):
         result[..., index] = function(colours[..., index].astype(np.float32), *kernel)
     return result.reshape(values.shape)
+
+
+def _without_alpha(values: Array) -> Array:
+    return values[..., :3] if values.shape[-1] == 4 and values.ndim == 3 else values
 
 
 def kernels_of(psf: Psf, count: int) -> list[Array]:

@@ -16,6 +16,8 @@ from napari_cellrestore.stack import ImageStack
 Array = np.ndarray
 #: Largest side of an image that is walked from: all steps are in memory.
 LARGEST_PX = 2048
+#: What made the images, in their provenance.
+STEP = "latent walk"
 
 
 def can_walk(model: Model) -> bool:
@@ -52,12 +54,13 @@ def latent_walk(
     steps : int
         Images, 2 or more.
     intensity : (float, float), optional
-        Black and full scale, as in a plan.
+        Black and full scale, as in a plan: of both images, and what had to be guessed is guessed of both.
 
     Returns
     -------
     ImageStack
-        Axes QYX or QYXS, type and grey levels of the input; ``provenance["positions"]`` are t or s.
+        Axes QYX or QYXS, type and grey levels of the input; ``provenance["positions"]`` are t or s, ``"intensity"`` is black and
+        full scale, and the notes are the warnings of the plan.
 
     Raises
     ------
@@ -71,13 +74,12 @@ def latent_walk(
     if not isinstance(steps, int) or steps < 2:
         raise ValueError(f"steps is {steps!r}: give a whole number, 2 or more")
     start = _plane(image)
-    plan = plan_restoration(start, model, intensity=intensity)
+    end = None if to is None else _plane(to)
+    plan = plan_restoration(start if end is None else _both(start, end), model, intensity=intensity)
     low, high = plan.intensity
     with torch.inference_mode():
         first = _vector(model, start, low, high)
-        if to is not None:
-            end = _plane(to)
-            _check_alike(start, end)
+        if end is not None:
             positions = np.linspace(0, 1, steps)
             line = _vector(model, end, low, high) - first
         else:
@@ -89,13 +91,14 @@ def latent_walk(
         "generated": f"{steps} images on a line through the latent space of {model.card.name}: computed, not recorded",
         "model": model.card.name,
         "weights_sha256": model.card.weights_sha256,
-        "step": "latent walk",
+        "step": STEP,
+        "intensity": [low, high],
         "direction": "to another image" if direction is None else direction,
         "positions": positions.round(6).tolist(),
         "source": start.source,
     }
     axes = "QYX" + ("S" if images[0].ndim == 3 else "")
-    return start.replace(data=np.stack(images), axes=axes, z_um=None, notes=(), provenance=made)
+    return start.replace(data=np.stack(images), axes=axes, z_um=None, notes=plan.warnings, provenance=made)
 
 
 def _plane(image: Any) -> ImageStack:
@@ -109,12 +112,14 @@ def _plane(image: Any) -> ImageStack:
     return stack.replace(data=np.asarray(stack.data)[..., :3] if stack.rgb else np.asarray(stack.data))
 
 
-def _check_alike(one: ImageStack, other: ImageStack) -> None:
+def _both(one: ImageStack, other: ImageStack) -> ImageStack:
+    """Return two images as one stack, by which their grey levels are decided; ValueError where they are not alike."""
     ours, theirs = ((stack.data.shape, str(stack.data.dtype)) for stack in (one, other))
     if ours != theirs:
         raise ValueError(
             f"one image is {ours[0]} {ours[1]}, the other {theirs[0]} {theirs[1]}: give two of one size and type"
         )
+    return one.replace(data=np.stack([one.data, other.data]), axes=f"Q{one.axes}")
 
 
 def _places(direction: int | None, reach: float, steps: int, vector: Tensor) -> Array:

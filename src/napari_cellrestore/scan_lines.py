@@ -7,7 +7,7 @@ beside its neighbours by a constant distance (Bon, section 2.1.3, figure 38).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,9 @@ _TAPER = 0.5  # part of a line that fades out, so that its cut-off ends do not c
 _ROUNDS = 4  # of measuring what is left when the offset is undone; two are usual
 _LIKEST = 0.999  # coherence that is believed at most
 _SURE = 3.0  # standard deviations that a coherence lies above that of noise
+_ALIKE = 0.67  # of what lines of one way are alike, neighbours are at least; after a wrong offset less
 _COMMON = 0.7  # times the root of the number of frequencies: six times what noise alone reaches
+_BY_HAND = "measure it by hand and give it (offset_px)"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def estimate_line_offset(
     Parameters
     ----------
     image : (Y, X), (Y, X, 3 or 4), (Z, Y, X) or (Z, Y, X, 3 or 4) array, list of images, or ImageStack
-        Lines along x; any real type. numpy or dask: planes are read one after another, a few times.
+        Lines along x; any real type; alpha is not looked at. numpy or dask: planes are read one after another, a few times.
     most_px : float
         Offsets up to this are looked for, and no farther than an eighth of a line.
 
@@ -104,7 +106,7 @@ def estimate_line_offset(
     -------
     LineOffset
         Its ``doubt`` says of images with fewer than 32 lines or columns, without contrast, or of noise alone, that they
-        cannot tell.
+        cannot tell; and of an offset whose undoing leaves neighbouring lines less alike (coherence) than lines of one way.
 
     Raises
     ------
@@ -141,7 +143,10 @@ def estimate_line_offset(
         if abs(left) < 1e-3:
             break
     if abs(offset) > most_px - 0.05:
-        doubt = f"it lies at the end of what is looked for, {most_px:g} px; raise most_px"
+        doubt = f"it lies at the end of what is looked for, {most_px:g} px; {_BY_HAND}"
+        return LineOffset(np.nan, np.inf, doubt)
+    if found.alike(left) < _ALIKE:
+        doubt = f"undone, neighbouring lines are less alike than every second line is, so it may exceed {most_px:g} px; {_BY_HAND}"
         return LineOffset(np.nan, np.inf, doubt)
     return LineOffset(float(offset), _jackknife(np.asarray(sums), found, left))
 
@@ -209,12 +214,16 @@ def _moved(lines: Array, offset_px: float) -> Array:
 
 
 def _sums(plane: Array) -> Array:
-    """Return, for A and B: sum of products and of both powers, in bands of lines, by frequency; (2, 3, BANDS, X / 2 + 1)."""
+    """Return, for A, B and next lines of one way: sum of products and of both powers, in bands of lines, by frequency.
+
+    Of shape (3, 3, BANDS, X / 2 + 1).
+    """
     lines = plane[None] if plane.ndim == 2 else np.moveaxis(plane, -1, 0)
     lines = lines - lines.mean(axis=-1, keepdims=True)
     spectra = fft.rfft(lines * tukey(lines.shape[-1], _TAPER).astype(lines.dtype))
     even, odd = spectra[:, ::2], spectra[:, 1::2]
-    return np.stack([_products(even, odd), _products(odd, even[:, 1:])])
+    one_way = _products(even, even[:, 1:]) + _products(odd, odd[:, 1:])
+    return np.stack([_products(even, odd), _products(odd, even[:, 1:]), one_way])
 
 
 def _products(first: Array, second: Array) -> Array:
@@ -227,32 +236,47 @@ def _products(first: Array, second: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Phases:
-    """The phase of A conj(B) and its weight, at frequencies above 0 (radians per px)."""
+    """The phase of A conj(B) and its weight, at frequencies above 0 (radians per px).
+
+    ``common`` is how alike neighbouring lines are and ``one_way`` every second line, as parts of the power.
+    """
 
     phase: Array
     weight: Array
     frequency: Array
+    common: Array
+    one_way: Array
     contrast: bool
     pairs: int
 
     @classmethod
     def of(cls, sums: Array, shape: tuple[int, ...]) -> _Phases:
-        """Take sums over all lines, (2, 3, X / 2 + 1)."""
+        """Take sums over all lines, (3, 3, X / 2 + 1)."""
         rows, columns = shape[:2]
         pairs = (rows - 1) // 2
         last = int(_FINEST * columns) + 1
         cross, first, second = sums[:, :, 1:last].swapaxes(0, 1)
         power = first.real * second.real
         with np.errstate(divide="ignore", invalid="ignore"):
-            like = np.where(power > 0, np.abs(cross) ** 2 / power, 0)
-            like = _even((like - 1 / pairs) / (1 - 1 / pairs), pairs)
+            raw = np.where(power > 0, np.abs(cross) ** 2 / power, 0)
+            like = _even((raw[:2] - 1 / pairs) / (1 - 1 / pairs), pairs)
+            one_way = _even((raw[2] - 0.5 / pairs) / (1 - 0.5 / pairs), 2 * pairs)
             weight = 1 / ((1 - like) / like).sum(axis=0)
         phase = np.angle(cross[0] * cross[1].conj())
-        return cls(phase, weight, 2 * np.pi * np.arange(1, last) / columns, bool(power.any()), pairs)
+        seen = np.where(one_way > 0, np.sqrt(power[2]), 0)  # noise would make the two sums alike
+        common = np.sqrt(raw[0] * raw[1]) * seen
+        frequency = 2 * np.pi * np.arange(1, last) / columns
+        return cls(phase, weight, frequency, common, one_way * seen, bool(power.any()), pairs)
 
     def height(self, offset_px: Array) -> Array:
         """Return what is to be as large as can be, at each offset."""
         return np.asarray(np.cos(self.phase + 2 * self.frequency * offset_px[:, None]) @ self.weight)
+
+    def alike(self, offset_px: float) -> float:
+        """Return how alike neighbouring lines are when an offset is undone, as a part of what lines of one way are."""
+        turned = np.cos(self.phase + 2 * self.frequency * offset_px)
+        one_way = float(self.one_way.sum())
+        return float((self.common * turned).sum()) / one_way if one_way else np.inf
 
     def top(self, most_px: float) -> float:
         """Return the offset where the height is largest; of equal ones, as of periodic content, the smallest."""
@@ -293,10 +317,10 @@ def _even(like: Array, pairs: int) -> Array:
 
 def _jackknife(sums: Array, found: _Phases, left: float) -> float:
     """Return the standard error of the offset, from what it is without each band of lines."""
-    without = sums.sum(axis=2, keepdims=True) - sums  # (2, 3, BANDS, F)
+    without = sums.sum(axis=2, keepdims=True) - sums  # (3, 3, BANDS, F)
     last = len(found.phase) + 1
     phases = np.angle(without[0, 0, :, 1:last] * without[1, 0, :, 1:last].conj())
-    tops = [_Phases(phase, found.weight, found.frequency, True, found.pairs).climbed(left) for phase in phases]
+    tops = [replace(found, phase=phase).climbed(left) for phase in phases]
     return float(np.sqrt((BANDS - 1) * np.var(tops)))
 
 
@@ -304,7 +328,7 @@ def _jackknife(sums: Array, found: _Phases, left: float) -> float:
 
 
 def _planes(image: Any) -> list[Any]:
-    """Return the planes, (Y, X) or (Y, X, C), of what may be read later."""
+    """Return the planes, (Y, X) or (Y, X, C) without alpha, of what may be read later."""
     if isinstance(image, ImageStack):
         plane_shape = image.data.shape[len(image.plane_axes) :]
         planes: list[Any] = list(image.data.reshape(-1, *plane_shape))
@@ -320,7 +344,8 @@ def _planes(image: Any) -> list[Any]:
     if len({plane.shape for plane in planes}) != 1:
         raise ValueError(f"there are {len(planes)} images of different sizes: give one or more of one size")
     _check_image(planes[0])
-    return planes
+    alpha = planes[0].ndim == 3 and planes[0].shape[-1] == 4  # which no detector scanned
+    return [plane[..., :3] for plane in planes] if alpha else planes
 
 
 def _check_image(values: Any) -> None:

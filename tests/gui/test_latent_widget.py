@@ -72,6 +72,19 @@ def test_a_walk_between_two_planes_lies_where_they_lie(viewer, vae, widget, qtbo
     assert other in viewer.layers
 
 
+def test_a_layer_of_the_same_name_that_is_no_walk_stays_and_what_was_guessed_is_said(viewer, vae, widget, qtbot):
+    pixels = np.random.default_rng(0).integers(0, 4000, (40, 50)).astype(np.uint16)
+    viewer.add_image(pixels, name="grey")
+    mine = viewer.add_image(pixels, name="grey walk")
+    widget.layer_choice.setCurrentText("grey")
+    widget.along.setChecked(True)
+    widget.walk_button.click()
+    finish(widget, qtbot)
+    assert mine in viewer.layers
+    assert "images in the layer grey walk [1]" in widget.status.text()
+    assert "Mind: the full scale of uint16 is not stated" in widget.status.text()
+
+
 def test_along_a_number_and_odd_orders(viewer, vae, widget, qtbot):
     layer = viewer.add_image(np.random.default_rng(0).integers(0, 255, (40, 50)).astype(np.uint8), name="grey")
     widget.layer_choice.setCurrentText("grey")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,17 @@ def test_the_other_image_can_keep_its_pixels(two, viewer, qtbot, smears):
     two.keep_box.setCurrentIndex(two.keep_box.findData("target"))
     assert two.pair is None  # it is not of what is chosen now
     assert two.said.text() == ""
+
+
+def test_a_bad_pair_is_shown_and_not_offered_to_be_saved(two, qtbot, tmp_path):
+    aligned(two, qtbot)
+    assert two.save_button.isVisibleTo(two)
+    two.pair = replace(two.pair, alignment=replace(two.pair.alignment, reason="residual 3 px"))
+    two._show()
+    assert not two.save_button.isVisibleTo(two)
+    two.save(tmp_path / "pairs")
+    assert "a bad pair is not saved" in two.said.text()
+    assert not list(tmp_path.iterdir())
 
 
 def test_pairs_are_saved_beside_each_other(two, qtbot, tmp_path):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The value of an option that is to be measured.
 MEASURED = "measured"
+#: The option that can be.
+SHEAR_OPTION = "offset_px"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +84,16 @@ def _say(options: argparse.Namespace, path: str, target: Path, made: ImageStack)
     else:
         size = " x ".join(f"{letter} {length}" for letter, length in zip(made.axes, made.data.shape, strict=True))
         settings = ", ".join(f"{key} {value:g}" for key, value in made.provenance["options"].items())
-        measured = f"\nmeasured   {said['measured']['said']}" if said["measured"] else ""
+        measured = f"\nmeasured   {_in_options(said['measured']['said'])}" if said["measured"] else ""
         print(f"from       {path}\nto         {target}\nimage      {size}, {made.data.dtype}")
         print(f"filter     {said['filter']}: {settings}{measured}", flush=True)
     for note in made.notes:
+        note = _in_options(note)
         mind(f"{path}: {note}" if len(options.paths) > 1 else note)
+
+
+def _in_options(text: str) -> str:
+    return text.replace("(offset_px)", "(--option offset_px=N)")
 
 
 def _given(texts: Sequence[str]) -> dict[str, float | None]:
@@ -99,9 +106,11 @@ def _given(texts: Sequence[str]) -> dict[str, float | None]:
     for text in texts:
         key, sign, value = text.partition("=")
         try:
-            given[key.strip()] = None if value == MEASURED else float(value)
+            given[key.strip()] = None if value.strip() == MEASURED else float(value)
         except ValueError:
             sign = ""
         if not sign:
             raise ValueError(f"--option {text}: give a name and a number, such as size_px=5")
+        if value.strip() == MEASURED and key.strip() != SHEAR_OPTION:
+            raise ValueError(f"--option {text}: only {SHEAR_OPTION} can be measured, give a number")
     return given

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from napari_cellrestore.cli import WRONG_INPUT
 from napari_cellrestore.cli._common import IMAGE_SUFFIXES, check_new, check_number, mind, naming, new_table, print_json
 
 if TYPE_CHECKING:
-    import numpy as np
+    from napari_cellrestore.stack import ImageStack
 
 #: Size of a pixel in micrometres where neither the images nor the user say it.
 USUAL_UM = 0.25
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pixel-um",
         type=float,
         metavar="UM",
-        help=f"size of a pixel, for the wrong immersion, where the images do not state it ({USUAL_UM:g})",
+        help=f"size of a pixel where the images do not state it (for the wrong immersion {USUAL_UM:g})",
     )
     parser.add_argument(
         "--na",
@@ -61,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-range", type=float, metavar="N", help="span of possible grey levels (of 8 and 16 bit unsigned: known)"
     )
+    parser.add_argument(
+        "--intensity",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="for models: grey levels of black and of the brightest the detector can tell, where images are not 8 bit",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of noise (0)")
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write all numbers, and whether a method helps or harms"
@@ -70,42 +76,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a table for each metric; status 2 where an image had to be left out."""
-    from napari_cellrestore.evaluate import BON_METRICS, robustness
+    from napari_cellrestore.evaluate import BON_METRICS, FEW_IMAGES, robustness
 
     if options.csv:
         check_new(options.csv)
     methods, paths = _methods(options), _paths(options)
     defects = _defects(options, paths)
+    read: list[Path] = []
     left_out: list[str] = []
-    table = robustness(
-        _images(options, paths, left_out),
-        methods,
-        metrics=options.metrics or BON_METRICS,
-        defects=defects,
-        data_range=options.data_range,
-        seed=options.seed,
-    )
+    try:
+        table = robustness(
+            _images(options, paths, read, left_out),
+            methods,
+            metrics=options.metrics or BON_METRICS,
+            defects=defects,
+            data_range=options.data_range,
+            intensity=options.intensity,
+            seed=options.seed,
+            keep_going=not options.debug,
+        )
+    except ValueError as error:
+        raise ValueError(_in_options(str(error))) from error
+    left_out += [read[number].name for number, _ in table.left_out]
+    notes = [naming(read[number], ValueError(_in_options(text))) for number, text in table.notes]
+    for number, text in table.left_out:
+        mind(f"left out, {naming(read[number], ValueError(_in_options(text)))}")
+    for text in notes:
+        mind(text)
     if options.csv:
         with new_table(options.csv) as file:
             file.write(table.csv())
     if options.json:
-        print_json({"images": options.images, "left_out": left_out, **table.as_dict()})
+        print_json({**table.as_dict(), "images": options.images, "left_out": left_out, "notes": notes})
     else:
         print(table.markdown())
+    if table.rows[0].images < FEW_IMAGES:
+        mind(
+            f"{table.rows[0].images} images: each number is a mean alone, from {FEW_IMAGES} images on its interval is said"
+        )
     return 2 if left_out else 0
 
 
-def _methods(options: argparse.Namespace) -> dict[str, Callable[..., Any]]:
+def _in_options(text: str) -> str:
+    """Return what is wrong in the words of the command line instead of those of Python."""
+    words = {
+        "give data_range": "give --data-range",
+        ', or "reference" for the maximum of the reference': "",
+        "data_range is ": "--data-range is ",
+        "intensity is ": "--intensity is ",
+        "(intensity)": "(--intensity)",
+    }
+    for python, option in words.items():
+        text = text.replace(python, option)
+    return text
+
+
+def _methods(options: argparse.Namespace) -> dict[str, Any]:
     """Return models and filters by name."""
     from napari_cellrestore.filters import FILTERS
 
     plain = {name: one for name, one in FILTERS.items() if not one.needs_psf}
     if unknown := [name for name in options.filters if name not in plain]:
         raise ValueError(f"unknown filter {unknown[0]!r}: use {', '.join(plain)}")
-    methods: dict[str, Callable[..., Any]] = {name: plain[name] for name in options.filters}
+    methods: dict[str, Any] = {name: plain[name] for name in options.filters}
     if options.models:
         from napari_cellrestore.model import load_model
-        from napari_cellrestore.restore import restore
 
         models = [load_model(name) for name in options.models]
         if several := [model.card.name for model in models if model.card.in_planes > 1]:
@@ -117,7 +152,7 @@ def _methods(options: argparse.Namespace) -> dict[str, Callable[..., Any]]:
             raise ValueError(
                 f"methods of one name: {', '.join([*names, *methods])}; rename one, results go by that name"
             )
-        methods = {model.card.name: partial(restore, model=model) for model in models} | methods
+        methods = {model.card.name: model for model in models} | methods
     if not methods:
         raise ValueError("nothing to measure: name a model, or a filter (--filter median)")
     return methods
@@ -178,14 +213,14 @@ def _paths(options: argparse.Namespace) -> list[Path]:
     return paths
 
 
-def _images(options: argparse.Namespace, paths: Sequence[Path], left_out: list[str]) -> Iterator[Any]:
+def _images(options: argparse.Namespace, paths: Sequence[Path], read: list[Path], left_out: list[str]) -> Iterator[Any]:
     """Yield the images, or pairs of image and truth, one after another; what cannot be read is said and left out."""
     from tqdm import tqdm
 
     bar = tqdm(paths, unit="image", disable=options.json or None)
     for path in bar:
         try:
-            image = _read(path)
+            image = _read(path, options.pixel_um)
             pair = image if options.truth is None else (image, _like(image, options.truth / path.name))
         except WRONG_INPUT as error:
             if options.debug:
@@ -194,11 +229,12 @@ def _images(options: argparse.Namespace, paths: Sequence[Path], left_out: list[s
             bar.clear()
             mind(f"left out, {naming(path, error)}")
             continue
+        read.append(path)
         yield pair
 
 
-def _read(path: Path) -> np.ndarray:
-    """Return an image of one plane, without alpha."""
+def _read(path: Path, pixel_um: float | None = None) -> ImageStack:
+    """Return an image of one plane, without alpha, of the given pixel size where it states none."""
     import numpy as np
 
     from napari_cellrestore.files import open_stack
@@ -206,12 +242,17 @@ def _read(path: Path) -> np.ndarray:
     stack = open_stack(path)
     if stack.n_planes != 1:
         raise ValueError(f"it has {stack.n_planes} planes: give one image a file")
-    image = np.asarray(stack.data).reshape(stack.data.shape[len(stack.plane_axes) :])
-    return np.ascontiguousarray(image[..., :3]) if stack.rgb else image
+    for letter in stack.plane_axes:
+        stack = stack.select(letter, 0)
+    image = np.asarray(stack.data)
+    image = np.ascontiguousarray(image[..., :3]) if stack.rgb else image
+    return stack.replace(data=image, pixel_um=stack.pixel_um or pixel_um)
 
 
-def _like(image: np.ndarray, path: Path) -> np.ndarray:
+def _like(image: ImageStack, path: Path) -> ImageStack:
     truth = _read(path)
-    if truth.shape != image.shape:
-        raise ValueError(f"the image has shape {image.shape}, its truth {truth.shape}: both must be of one size")
+    if truth.data.shape != image.data.shape:
+        raise ValueError(
+            f"the image has shape {image.data.shape}, its truth {truth.data.shape}: both must be of one size"
+        )
     return truth

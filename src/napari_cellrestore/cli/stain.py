@@ -116,17 +116,19 @@ def _fitted(
     from napari_cellrestore.stain import fit_system, fit_transfer
 
     systems = []
-    for which, some, known in zip(("--intensity", "--target-intensity"), files, knowns, strict=True):
-        with _in_options(which):
+    folders = options.source, options.target
+    for which, folder, some, known in zip(("--intensity", "--target-intensity"), folders, files, knowns, strict=True):
+        with _in_options(which, folder):
             systems.append(fit_system(some, classes=classes, **known))
     with _in_options():
         return fit_transfer(*systems, spread=options.spread)
 
 
 @contextmanager
-def _in_options(intensity: str = "--intensity") -> Iterator[None]:
-    """Say what is wrong in the words of the command line instead of those of Python."""
+def _in_options(intensity: str = "--intensity", folder: Path | None = None) -> Iterator[None]:
+    """Say what is wrong in the words of the command line instead of those of Python, and in which folder."""
     words = {
+        "class '": f"{folder}: class '" if folder else "class '",
         "of the right pixel_um": "of the right --pixel",
         "or leave it out: the classes": "or leave it out (--without): the classes",
         "give the intensity of black and of full scale": f"give black and full scale ({intensity})",

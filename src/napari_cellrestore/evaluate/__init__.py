@@ -11,7 +11,7 @@ from napari_cellrestore.evaluate.comparison import Comparison, compare_methods
 from napari_cellrestore.evaluate.evaluation import Evaluation
 from napari_cellrestore.evaluate.ledger import LEDGER, Ledger, read_evaluation, write_nuclei, write_scores
 from napari_cellrestore.evaluate.pairs import PAIR_METRICS, pair_method, paired_sample, paired_samples
-from napari_cellrestore.evaluate.robustness import BON_METRICS, RobustnessRow, RobustnessTable, robustness
+from napari_cellrestore.evaluate.robustness import BON_METRICS, FEW_IMAGES, RobustnessRow, RobustnessTable, robustness
 from napari_cellrestore.evaluate.scoring import Method, Sample, Scored, score_levels, score_samples
 from napari_cellrestore.evaluate.stacks import recorded_sample, recorded_samples
 from napari_cellrestore.evaluate.success import INTERVALS_UM, SHARP_UM, interval_rates, success_matrix
@@ -19,6 +19,7 @@ from napari_cellrestore.evaluate.tables import ScoreTable, Table
 
 __all__ = [
     "BON_METRICS",
+    "FEW_IMAGES",
     "INTERVALS_UM",
     "LEDGER",
     "PAIR_METRICS",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,14 @@ import numpy as np
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.evaluate.tables import PSNR_CAP
 from napari_cellrestore.metrics import METRICS, DataRange, score
+from napari_cellrestore.model import Model
+from napari_cellrestore.restore import Plan, plan_restoration, restore
+from napari_cellrestore.sample import as_stack
 from napari_cellrestore.simulate import DEFECTS, Defect
+from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
+Image = Array | ImageStack
 #: Takes an image and gives one of its size.
 Restore = Callable[[Array], Array]
 #: Mean over images, and the ends of its 95 % interval.
@@ -87,9 +94,20 @@ class RobustnessRow:
 
 @dataclass(frozen=True)
 class RobustnessTable:
-    """Rows for every defect, strength, method and metric."""
+    """Rows for every defect, strength, method and metric.
+
+    Attributes
+    ----------
+    rows : tuple of RobustnessRow
+    notes : tuple of (int, str)
+        What the models' plans mind of images: number of the image, from 0, and a sentence; each sentence once.
+    left_out : tuple of (int, str)
+        Images that could not be scored, and why.
+    """
 
     rows: tuple[RobustnessRow, ...]
+    notes: tuple[tuple[int, str], ...] = ()
+    left_out: tuple[tuple[int, str], ...] = ()
 
     def of(self, metric: str) -> list[RobustnessRow]:
         """Return the rows of a metric."""
@@ -100,7 +118,7 @@ class RobustnessTable:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {"rows": [row.as_dict() for row in self.rows]}
+        return {"rows": [row.as_dict() for row in self.rows], "notes": self.notes, "left_out": self.left_out}
 
     def csv(self) -> str:
         """Return comma-separated values in full precision, a line for each row."""
@@ -116,30 +134,36 @@ class RobustnessTable:
         return text.getvalue()
 
     def markdown(self) -> str:
-        """Return a table for each metric, mean and 95 % interval: before, and for each method after, and kept."""
+        """Return a table for each metric: before, and for each method after, and kept.
+
+        Means and their 95 % intervals; of fewer than :data:`FEW_IMAGES` images the means alone.
+        """
         return "\n".join(
             part for metric in dict.fromkeys(row.metric for row in self.rows) for part in _section(self.of(metric))
         )
 
 
 def robustness(
-    images: Iterable[Array | tuple[Array, Array]],
-    methods: Mapping[str, Restore],
+    images: Iterable[Image | tuple[Image, Image]],
+    methods: Mapping[str, Restore | Model],
     *,
     metrics: Sequence[str] = BON_METRICS,
     defects: Mapping[str, Defect] = DEFECTS,
     data_range: DataRange = None,
+    intensity: tuple[float, float] | None = None,
     seed: int = 0,
+    keep_going: bool = False,
 ) -> RobustnessTable:
     """Give each image each defect, restore it by each method, and score what comes out.
 
     Parameters
     ----------
-    images : iterable of (Y, X) or (Y, X, 3) arrays, or of pairs of them
+    images : iterable of (Y, X) or (Y, X, 3) arrays or ImageStacks, or of pairs of them
         Good images, taken one after another. Of a pair the first gets the defects, the second is what the method should make
         of it; a single image is its own truth, as for methods that repair.
     methods : mapping
-        Name -> callable that takes an image and gives one of its size.
+        Name -> model, or callable that takes an image and gives one of its size. A model restores an image with a defect by
+        the plan of the image without: a defect, such as a bright pixel of noise, does not change its grey levels.
     metrics : sequence of str
         Of :data:`napari_cellrestore.metrics.METRICS`.
     defects : mapping
@@ -147,8 +171,12 @@ def robustness(
         and lens.
     data_range
         As in :func:`napari_cellrestore.metrics.score`.
+    intensity : (float, float), optional
+        Black and full scale for models, as in a plan.
     seed : int
-        Of noise: that of an image, a defect and a strength depends on nothing else.
+        Of noise: that of the n-th image, a defect and a strength depends on nothing else.
+    keep_going : bool
+        Leave out an image that cannot be scored, and list it in ``left_out``, instead of raising.
 
     Returns
     -------
@@ -157,7 +185,7 @@ def robustness(
     Raises
     ------
     ValueError
-        No images, no methods, a result of another size.
+        No images, no methods, unknown metrics, a result of another size; with ``keep_going`` no image that can be scored.
 
     Examples
     --------
@@ -177,22 +205,35 @@ def robustness(
     """
     if not methods:
         raise ValueError("there are no methods: give one or more, name -> callable")
-    scores: dict[tuple[str, float, str, str], list[_Scores]] = {}
+    score([[0]], [[0]], [name for name in metrics if name not in METRICS])  # raises before the work
+    scores: dict[_Key, list[_Scores]] = {}
+    notes: dict[str, int] = {}
+    left_out: list[tuple[int, str]] = []
     for number, given in enumerate(images):
-        image, truth = map(np.asarray, given if isinstance(given, tuple) else (given, given))
-        judge = _Judge(tuple(metrics), data_range, truth)
-        own = {name: _made(name, restore, image) for name, restore in methods.items()}
-        for defect, strength, unit, damaged in _damaged(image, defects, (seed, number)):
-            before = judge(truth, damaged)
-            for name, restore in methods.items():
-                made = _made(name, restore, damaged) if defect != NO_DEFECT else own[name]
-                kept = judge(own[name], made, alone=False)
-                scores.setdefault((defect, strength, unit, name), []).append((before, judge(truth, made), kept))
+        image, truth = given if isinstance(given, tuple) else (given, given)
+        try:
+            ready, minds = _ready(methods, image, intensity)
+            judge = _Judge(tuple(metrics), data_range, _pixels(truth))
+            found = list(_scored(_pixels(image), ready, judge, defects, (seed, number)))
+        except (ValueError, TypeError, OSError) as error:
+            if not keep_going:
+                raise
+            left_out.append((number, " ".join(str(error).split())))
+            continue
+        for text in minds:
+            notes.setdefault(text, number)
+        for key, of_image in found:
+            scores.setdefault(key, []).append(of_image)
+    if left_out and not scores:
+        raise ValueError(f"none of {len(left_out)} images can be scored: {left_out[0][1]}")
     if not scores:
         raise ValueError("there are no images: give one or more")
-    return RobustnessTable(tuple(row for key, several in scores.items() for row in _rows(key, several)))
+    rows = tuple(row for key, several in scores.items() for row in _rows(key, several))
+    return RobustnessTable(rows, tuple((number, text) for text, number in notes.items()), tuple(left_out))
 
 
+#: Defect, strength, unit, method.
+_Key = tuple[str, float, str, str]
 #: Of one image: before, after, kept, each by metric.
 _Scores = tuple[Mapping[str, float], Mapping[str, float], Mapping[str, float]]
 
@@ -210,9 +251,47 @@ class _Judge:
         span = self.data_range
         if span is None and self.truth.dtype.kind == "u":
             span = float(np.iinfo(self.truth.dtype).max)
-        chosen = [name for name in self.metrics if alone or name not in METRICS or METRICS[name].needs_reference]
+        chosen = [name for name in self.metrics if alone or METRICS[name].needs_reference]
         found = score(reference, image, chosen, data_range=span)
         return {name: min(value, PSNR_CAP) if name == "psnr" else value for name, value in found.items()}
+
+
+def _pixels(image: Image) -> Array:
+    return np.asarray(image.data if isinstance(image, ImageStack) else image)
+
+
+def _ready(
+    methods: Mapping[str, Restore | Model], image: Image, intensity: tuple[float, float] | None
+) -> tuple[dict[str, Restore], list[str]]:
+    """Return the methods as callables, models with the plan of this image, and what the plans mind."""
+    ready: dict[str, Restore] = {}
+    minds: list[str] = []
+    for name, method in methods.items():
+        if isinstance(method, Model):
+            stack = as_stack(image if isinstance(image, ImageStack) else np.asarray(image))
+            plan = plan_restoration(stack, method, intensity=intensity)
+            minds += plan.warnings
+            ready[name] = partial(_restored, stack=stack, model=method, plan=plan)
+        else:
+            ready[name] = method
+    return ready, minds
+
+
+def _restored(damaged: Array, stack: ImageStack, model: Model, plan: Plan) -> Array:
+    return np.asarray(restore(stack.replace(data=damaged), model, plan))
+
+
+def _scored(
+    image: Array, methods: Mapping[str, Restore], judge: _Judge, defects: Mapping[str, Defect], seed: tuple[int, int]
+) -> Iterator[tuple[_Key, _Scores]]:
+    """Yield the scores of one image, by defect, strength and method."""
+    own = {name: _made(name, method, image) for name, method in methods.items()}
+    for defect, strength, unit, damaged in _damaged(image, defects, seed):
+        before = judge(judge.truth, damaged)
+        for name, method in methods.items():
+            made = _made(name, method, damaged) if defect != NO_DEFECT else own[name]
+            kept = judge(own[name], made, alone=False)
+            yield (defect, strength, unit, name), (before, judge(judge.truth, made), kept)
 
 
 def _damaged(
@@ -220,20 +299,21 @@ def _damaged(
 ) -> Iterator[tuple[str, float, str, Array]]:
     """Yield label, strength, unit and image, first without a defect."""
     yield NO_DEFECT, 0.0, "", image
-    for place, defect in enumerate(defects.values()):
+    for defect in defects.values():
+        named = zlib.crc32(defect.name.encode())  # hash() is another in each run
         for strength in defect.strengths:
-            rng = np.random.default_rng([*seed, place, round(1000 * strength)])
+            rng = np.random.default_rng([*seed, named, round(1000 * strength)])
             yield defect.label, strength, defect.unit, defect(image, strength, rng)
 
 
-def _made(name: str, restore: Restore, image: Array) -> Array:
-    made = np.asarray(restore(image))
+def _made(name: str, method: Restore, image: Array) -> Array:
+    made = np.asarray(method(image))
     if made.shape != image.shape:
         raise ValueError(f"{name!r} made {made.shape} of an image of {image.shape}: give methods that keep the size")
     return made
 
 
-def _rows(key: tuple[str, float, str, str], several: Sequence[_Scores]) -> Iterator[RobustnessRow]:
+def _rows(key: _Key, several: Sequence[_Scores]) -> Iterator[RobustnessRow]:
     defect, strength, unit, method = key
     for metric in several[0][0]:
         before, after = (np.array([one[part][metric] for one in several]) for part in (0, 1))
@@ -268,8 +348,9 @@ def _section(rows: Sequence[RobustnessRow]) -> Iterator[str]:
         here = {row.method: row for row in rows if (row.defect, row.strength, row.unit) == at}
         first = next(iter(here.values()))
         strength = f"{first.strength:g} {first.unit}" if first.unit else ""
-        cells = [first.defect, strength, _said(first.before), *(_said(here[method].after) for method in methods)]
-        yield _line(cells + [_said(here[method].kept) for method in with_kept])
+        few = first.images < FEW_IMAGES
+        cells = [first.defect, strength, _said(first.before, few), *(_said(here[m].after, few) for m in methods)]
+        yield _line(cells + [_said(here[method].kept, few) for method in with_kept])
     yield ""
 
 
@@ -277,8 +358,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _said(interval: Interval | None) -> str:
+def _said(interval: Interval | None, few: bool) -> str:
     if interval is None:
         return "–"
     mean, low, high = interval
-    return f"{mean:.4g} ({low:.4g} to {high:.4g})"
+    return f"{mean:.4g}" if few else f"{mean:.4g} ({low:.4g} to {high:.4g})"

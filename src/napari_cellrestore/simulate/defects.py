@@ -105,7 +105,8 @@ def wrong_immersion(
         The lens that took the image, and the immersion it was made for; all colours are blurred as its wavelength is. A
         lens of a lower cutoff than the image has detail blurs by that alone.
     gap_um : float
-        Thickness of the layer, the free working distance of the lens; 0 is no defect.
+        Thickness of the layer, the free working distance of the lens; 0 is no defect but for detail beyond the cutoff of the
+        lens, which is lost.
     filled_with : float
         Index of what was put there.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -192,12 +193,15 @@ def _pairs(
     ours: Folder, theirs: Folder, matched: Mapping[tuple[int, int], list[CellMatch]], margin: float
 ) -> list[ImagePair]:
     """Return a pair for each two images that have cells in common, with a reason where another is as like."""
-    of_input, number = Counter(i for i, _ in matched), Counter[int]()
+    of_input = Counter(i for i, _ in matched)
+    taken = {stem(path).casefold() for path in ours.paths}
     pairs = []
     for (i, j), matches in sorted(matched.items()):
         best = max(matches, key=lambda match: match.margin)
-        number[i] += 1
-        name = stem(ours.of[i]) + (f"_{number[i]:02d}" if of_input[i] > 1 else "")
+        name = stem(ours.of[i])
+        if of_input[i] > 1:
+            name = next(one for n in count(1) if (one := f"{name}_{n:02d}").casefold() not in taken)
+            taken.add(name.casefold())
         pair = ImagePair(name, ours.of[i], theirs.of[j], best.correlation, best.next_best)
         if best.rival is not None and best.margin < margin:
             other = (theirs if best.rival_is_target else ours).of[best.rival[0]]
@@ -252,6 +256,8 @@ def _problems(
 
 
 def _no_match(best: tuple[float, int] | None, others: Folder, which: str, least: float) -> str:
+    if not others.of:
+        return f"no match: no {others.which} could be used"
     if best is None:
         return f"no match: no {others.which} has a nucleus of about its size and shape"
     correlation, number = best

@@ -97,10 +97,12 @@ def save_pair(pair: AlignedPair, folder: str | Path, name: str) -> Path:
     Raises
     ------
     ValueError
-        A pair without pixels, a name that is taken or is no name of a file, a folder that cannot be made.
+        A bad pair, a name that is taken or is no name of a file, a folder that cannot be made.
     """
     if pair.input is None or pair.target is None:
         raise ValueError(f"there is nothing to save: {pair.reason}")
+    if not pair.good:
+        raise ValueError(f"a bad pair is not saved, training would learn from it: {pair.reason}")
     if not name or name != Path(name).name or set(name) & set('<>:"/\\|?*') or name.startswith("."):
         raise ValueError(f"{name!r} is no name of a file: leave out signs such as / and :")
     home = Path(folder)

@@ -24,12 +24,12 @@ from qtpy.QtWidgets import (
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice, is_image
-from napari_cellrestore.gui.current import plane_place, planes_in_view
+from napari_cellrestore.gui.current import plane_place, planes_in_view, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.restore.model_choice import ModelChoice
 from napari_cellrestore.gui.theme import warning_colour
-from napari_cellrestore.latent_walk import latent_walk
+from napari_cellrestore.latent_walk import STEP, latent_walk
 from napari_cellrestore.model import load_model
 from napari_cellrestore.stack import ImageStack
 
@@ -127,11 +127,12 @@ class LatentWidget(Panel):
             "units": ("pixel", *place["units"]),
             "axis_labels": ("walk", "y", "x"),
         }
-        if name in self._viewer.layers:
+        if name in self._viewer.layers and provenance_of(self._viewer.layers[name]).get("step") == STEP:
             self._viewer.layers.remove(name)
-        self._viewer.add_image(walk.data, rgb=walk.rgb, name=name, metadata=metadata, **place)
+        layer = self._viewer.add_image(walk.data, rgb=walk.rgb, name=name, metadata=metadata, **place)
         count = len(walk.provenance["positions"])
-        self._say(f"{count} images in the layer {name}: move the slider.", well=True)
+        said = f"{count} images in the layer {layer.name}: move the slider."
+        self._say(" ".join([said, *(f"Mind: {note}." for note in walk.notes)]), well=True)
 
     def _say(self, text: str, *, well: bool = False) -> None:
         said = escape(text, quote=False)

@@ -179,7 +179,7 @@ class PairWidget(Panel):
             text += f"<p><span style='color:{warning}'>{escape(self._failed)}</span></p>"
         self.said.setText(text)
         self.said.setVisible(bool(text))
-        self.save_button.setVisible(pair is not None and pair.input is not None)
+        self.save_button.setVisible(pair is not None and pair.good and pair.input is not None)
 
 
 def _plane(viewer: ViewerModel, layer: Image) -> ImageStack:
