@@ -60,6 +60,8 @@ class Section:
     found: str
     #: Its MSE of each row, of its own images.
     mse: dict[str, float] = field(default_factory=dict)
+    #: What must be known to compare the two.
+    note: str = ""
 
 
 def _features(layer: int, weight: float) -> dict[str, Any]:
@@ -94,6 +96,8 @@ SECTIONS = [
         },
         "pix2pix was best in all but the focus ratio, where PAN was",
         {"pix2pix": 8.805, "PAN": 13.93, "deblurGAN": 19.53},
+        "The source's deblurGAN compares features of VGG-19, whose weights cannot be brought along; the row with features of "
+        "`distance` stands in for it with another loss, and its place says nothing of the source's.",
     ),
     Section(
         "Augmentation of colours",
@@ -463,7 +467,7 @@ def table(section: Section, results: dict[str, dict[str, Any]]) -> list[str]:
         lines.append("| " + " | ".join(cells) + " |")
     done = {label: np.array(result["rows"])[:, 0] for label, result in found.items() if "rows" in result}
     if len(done) > 1:
-        lines += ["", _order_said(section, done)]
+        lines += ["", f"{_order_said(section, done)} {section.note}".rstrip()]
     critics = {label: result["critic"] for label, result in found.items() if "critic" in result}
     if critics and "critic" in section.title:
         lines += ["", "| critic's output for | input | restored | sharp |", "|---|---|---|---|"]
@@ -480,7 +484,8 @@ def _order_said(section: Section, done: dict[str, np.ndarray]) -> str:
         return said
     theirs = sorted(both, key=section.mse.__getitem__)
     if both == theirs:
-        return f"{said} The source's order is the same."
+        of_those = "" if both == order else f" of {' and '.join(both)}"
+        return f"{said} The source's order{of_those} is the same."
     turned = [(a, b) for i, a in enumerate(both) for b in both[i + 1 :] if section.mse[a] > section.mse[b]]
     # The same images for every row: what counts is the difference of each image.
     sure = [(a, b) for a, b in turned if mean_interval(done[b] - done[a])[1] > 0]

@@ -2,15 +2,20 @@
 
 import json
 import re
+import shutil
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from skimage.io import imread, imsave
 
-from napari_cellrestore.files import write_tiff
-from napari_cellrestore.model import load_model
+from napari_cellrestore.files import open_stack, write_tiff
+from napari_cellrestore.model import load_model, save_model
+from napari_cellrestore.networks import create_network
+from napari_cellrestore.recipe import RECIPES
 from napari_cellrestore.restore import restore
 from napari_cellrestore.simulate import defocus_stack, smear_objectives
 from napari_cellrestore.stack import ImageStack
@@ -70,6 +75,62 @@ def test_pairs_become_a_model_with_its_numbers_on_held_out_pairs(home, run):
     assert model.card.limits[0] == "It knows only chequers."
     assert any("held-out pairs of dim" in limit for limit in model.card.limits)
     assert "sharp" in (home / "run" / "recipe.yaml").read_text()
+
+
+def test_a_card_says_nothing_that_is_true_of_a_bundled_model_alone(home, run):
+    named = RECIPES["enhance-smear"]
+    tiny = f"{TINY}summary: {named.summary}\n".replace("chequers.", f'chequers., "{named.limits[0]}"')
+    (home / "tiny.yaml").write_text(tiny)
+    pairs = ("--pairs", "dim", "sharp", "6", "--steps", "2", "--folder", "run")
+    assert run("tiny.yaml", *pairs)[0] == 0
+    card = load_model(home / "run" / "tiny").card
+    assert card.summary == "Trained by the recipe tiny on dim"
+    assert "It knows only chequers." in card.limits
+    assert named.limits[0] not in card.limits
+    assert run("tiny.yaml", *pairs, "--resume", "--model", "kept", "--bundled")[0] == 0
+    card = load_model(home / "kept").card
+    assert (card.summary, card.limits[1]) == (named.summary, named.limits[0])
+    (home / "tiny.yaml").write_text(TINY + "summary: Brightens chequers\n")
+    assert run("tiny.yaml", *pairs[:-1], "own", "--data", "chequers")[0] == 0
+    assert load_model(home / "own" / "tiny").card.summary == "Brightens chequers"
+
+
+def test_a_model_needs_no_file_that_its_recipe_named(home, run):
+    pytest.importorskip("monai")
+    weights = home / "b0.safetensors"
+    save_file(create_network("unet-efficientnet").encoder_state(), weights)
+    (home / "eff.yaml").write_text(
+        f"name: eff\nnetwork: unet-efficientnet\noptions: {{weights: {weights}}}\nlosses: {{l1: 1}}\nbatch: 1\ncrop_px: 64\n"
+    )
+    status, _, wrong = run("eff.yaml", "--pairs", "dim", "sharp", "6", "--steps", "1", "--folder", "run")
+    assert status == 0, wrong
+    weights.unlink()
+    model = load_model(home / "run" / "eff")
+    assert str(home) not in model.card.to_json()
+    save_model(home / "old", model.network, model.card.model_copy(update={"options": {"weights": str(weights)}}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_model(home / "old")  # cards used to name the file
+
+
+def test_floats_are_measured_as_they_are_restored(home, run):
+    """The range is that of nearly all grey levels: bright spots beyond it are restored as bright as they are."""
+    rng = np.random.default_rng(0)
+    for folder in ("spots", "same"):
+        (home / folder).mkdir()
+    for number in range(6):
+        image = rng.uniform(0, 1, (80, 96)).astype(np.float32)
+        image[40, 40:43] = 50
+        for folder, least in (("spots", 0), ("same", 1e-6)):
+            write_tiff(home / folder / f"{number}.tif", ImageStack(image + np.float32(least), "YX"))
+    (home / "tiny.yaml").write_text(TINY)
+    status, _, wrong = run("tiny.yaml", "--pairs", "spots", "same", "6", "--folder", "run", "--steps", "1")
+    assert status == 0, wrong
+    model = load_model(home / "run" / "tiny")
+    (row,) = model.card.held_out
+    given, wanted = (np.asarray(open_stack(home / folder / "0.tif").data) for folder in ("spots", "same"))
+    error = np.square(np.asarray(restore(given, model)) - wanted).mean()
+    assert row["mse"][0] == pytest.approx(error, rel=1e-2)
 
 
 def test_grey_pairs_become_a_model_of_grey_images(home, run):
@@ -157,6 +218,24 @@ def test_a_model_of_grey_images_of_16_bit_is_evaluated(home, say):
     assert "has 256 grey levels, other images 65536: convert it, or leave it out" in "".join([*out, *wrong])
 
 
+def test_a_model_of_a_camera_of_12_bit_is_measured_in_its_range(home, say):
+    for path in sorted((home / "grey").iterdir()):
+        write_tiff(path.with_suffix(".tif"), ImageStack(imread(path) * np.uint16(17), "YX"))
+        path.unlink()
+    (home / "tiny.yaml").write_text(TINY + ONE + "only_um: [2]}\nintensity_range: [0, 4095]")
+    status, out, wrong = say("train", "tiny.yaml", "--images", "grey", "6", "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    assert not any("16 bits" in line for line in [*out, *wrong])
+    card = load_model(home / "run" / "tiny").card
+    assert card.input_range == (0, 4095)
+    (row,) = card.held_out
+    psnr = row["by_level"][0]["rows"]["Mean"][row["by_level"][0]["columns"].index("PSNR")]
+    assert 15 < psnr < 60  # in the range of 16 bits it would be 24 more
+    status, out, wrong = say("evaluate", "run/tiny", "--images", "grey", "6", "--json")
+    assert status == 0, wrong
+    assert json.loads(out[-1])["of_input"]["tiny"]["MSE"] == pytest.approx(row["mse_of_input"], abs=1e-4)
+
+
 def test_a_model_of_two_wavelengths_is_measured_on_pairs(home, run):
     for path in list((home / "sharp").iterdir()):
         two = imread(path)[..., :2]
@@ -181,6 +260,33 @@ def test_a_model_of_two_planes_is_measured_on_pairs(home, run):
 
 
 # --- there and back ----------------------------------------------------------------------------------------
+
+
+def test_images_of_one_name_in_two_folders_are_all_measured(home, run):
+    both = ("--images", "sharp", "6", "--pairs", "dim", "sharp2", "6")
+    shutil.copytree(home / "sharp", home / "sharp2")
+    for path in (home / "sharp2").iterdir():
+        imsave(path, imread(path)[::-1], check_contrast=False)
+        imsave(home / "dim" / path.name, imread(home / "dim" / path.name)[::-1], check_contrast=False)
+    status, _, wrong = run("tiny.yaml", *both, "--folder", "run", "--steps", "2")
+    assert status == 0, wrong
+    rows = load_model(home / "run" / "tiny").card.held_out
+    assert [(row["images"], row["number"]) for row in rows] == [("sharp", 1), ("dim", 1)]
+    shutil.copytree(home / "dim", home / "dimmer")
+    for path in (home / "dimmer").iterdir():
+        imsave(path, imread(path) // 2, check_contrast=False)
+    two = ("--pairs", "dim", "sharp2", "6", "--pairs", "dimmer", "sharp2", "6")
+    status, _, wrong = run("tiny.yaml", *two, "--folder", "two", "--steps", "2")
+    assert status == 0, wrong
+    (row,) = load_model(home / "two" / "tiny").card.held_out
+    assert (row["images"], row["number"]) == ("dim and dimmer", 2)
+    (home / "tiny.yaml").write_text(TINY + "in_planes: 2\n")
+    status, _, wrong = run(
+        "tiny.yaml", "--images", "sharp", "6", "--images", "dim", "6", "--folder", "planes", "--steps", "2"
+    )
+    assert status == 0, wrong
+    (row,) = load_model(home / "planes" / "tiny").card.held_out
+    assert row["number"] == 2
 
 
 def test_the_way_back_is_measured_on_pairs(home, run):
@@ -238,10 +344,15 @@ def test_a_distance_learnt_from_stacks_is_measured_on_their_planes(home, run):
     assert (row["images"], row["number"], row["levels_um"]) == ("stacks", 1, [0.5, 1.0, 1.5])
     assert 0 < row["error_um"] < 1.5
     assert any("held-out images of stacks its error is" in limit for limit in card.limits)
-    status, _, wrong = run("tiny.yaml", "--images", "sharp", "6", "--folder", "other", "--steps", "2")
+    simulated = "tiny.yaml", "--images", "sharp", "6", "--folder", "other", "--steps", "2"
+    status, _, wrong = run(*simulated)
+    assert (status, "tells distances up to 1 um, and blur up to 1.4 um" in wrong[-1]) == (2, True)
+    with (home / "tiny.yaml").open("a") as file:
+        file.write("pairs: {levels_um: [-1, 1]}\n")
+    status, _, wrong = run(*simulated)
     assert status == 0, wrong
     (row,) = load_model(home / "other" / "tiny").card.held_out
-    assert row["levels_um"] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4]
+    assert (row["levels_um"][0], row["levels_um"][-1], len(row["levels_um"])) == (0.0, 1.0, 8)
 
 
 # --- what is said ------------------------------------------------------------------------------------------

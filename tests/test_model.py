@@ -6,6 +6,7 @@ import torch
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.model import list_models, load_model, save_model
+from napari_cellrestore.model.words import HELD_OUT, held_out
 from napari_cellrestore.networks import create_network
 
 OPTIONS = {"filters": 4, "blocks": 4}
@@ -91,6 +92,19 @@ def test_damage_is_said(tiny, damage, message):
     damage(tiny.folder)
     with pytest.raises(ValueError, match=message):
         load_model(tiny.folder)
+
+
+def test_all_that_was_measured_is_said():
+    error = {"levels_um": [0.0, 0.2], "error_um": 0.1, "error_by_level_um": [0.15, 0.05]}
+    assert list(held_out(error)[1].values()) == [0.1, "0.15 at 0, 0.05 at 0.2"]
+    pair = {f"{name}{of}": [2.0, 1.5, 2.5] for name in ("mse", "psnr", "ssim") for of in ("", "_input")}
+    said = held_out({**pair, "mse_there_and_back": [3.0, 2.0, 4.0]})[1]
+    assert len(said) == 4
+    assert said["error (MSE), 95 % interval"] == "2 (1.5 to 2.5); of the input 2 (1.5 to 2.5)"
+    assert said["error (MSE) after there and back, 95 % interval"] == "3 (2 to 4)"
+    for odd in ([1, 2], [None, None, None], "x", {}, None):
+        assert list(held_out({"mse": odd, "error_by_level_um": odd})[1].values()) == [odd, odd]
+    assert all(len(text) < 52 for text in HELD_OUT.values())  # the column of the shell
 
 
 def test_unknown_models_are_listed(models):

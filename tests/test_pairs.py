@@ -241,6 +241,39 @@ def test_grey_images_of_16_bit(tmp_path):
     assert crop.level_um == 30
 
 
+def test_the_range_of_the_camera_holds_for_sharp_images(tmp_path):
+    folder = save(tmp_path / "cam12", [f"{i}.tif" for i in range(4)], lambda n: 18 * texture(n), np.uint16)
+    sharp, green = ImageSource(input=str(folder)), {"wavelengths_um": (0.53,)}
+    got = training_images(recipe(sharp, pairs=green, intensity_range=(0, 4095)))
+    assert got.pairs.intensity_range == got.pairs.target_range == (0, 4095)
+    assert not any("16 bits" in note or "cut off" in note for note in got.notes)
+    crops = [got.pairs.crop(np.random.default_rng(seed), 32) for seed in range(12)]
+    assert max(crop.input.max() for crop in crops) <= 4095
+    assert 1000 < np.median([crop.target.mean() for crop in crops]) < 4095
+    got = training_images(recipe(sharp, pairs=green, intensity_range=(0, 1023)))
+    assert any("intensity_range is 0 to 1023: what lies outside is cut off" in note for note in got.notes)
+    for levels, said in (((4095, 0), "give two grey levels from 0 to 65535"), ((0, 1e6), "such as .0, 4095.")):
+        with pytest.raises(ValueError, match=said):
+            training_images(recipe(sharp, pairs=green, intensity_range=levels))
+
+
+def test_sharp_images_that_state_another_pixel_size_are_refused(tmp_path):
+    image = ImageStack(texture(0, (40, 40, 3)).astype(np.uint8), "YXS", pixel_um=0.1015)
+    near, far = (write_tiff(tmp_path / f"{um}.ome.tif", image.replace(pixel_um=um)) for um in (0.1015, 0.2))
+    assert DefocusPairs([near]).pixel_um == 0.1
+    with pytest.raises(
+        ValueError, match=r"0\.2\.ome\.tif states pixels of 0\.2 um, the recipe pixel_um 0\.1 under pairs"
+    ):
+        DefocusPairs([near, far])
+    assert DefocusPairs([far], settings=DefocusSettings(pixel_um=0.2)).pixel_um == 0.2
+
+
+def test_8_bit_is_learnt_as_it_is_restored(smears):
+    assert DefocusPairs(smears[:1], intensity_range=(0, 255)).intensity_range == (0, 255)
+    with pytest.raises(ValueError, match="intensity_range is 0 to 100: images of 8 bit are restored as 0 to 255"):
+        DefocusPairs(smears[:1], intensity_range=(0, 100))
+
+
 def test_the_margin_holds_the_light_from_outside(tmp_path):
     """A crop is what a larger simulation has in its middle: nothing of the wrapped border comes in."""
     image = np.zeros((400, 400))
@@ -938,3 +971,15 @@ def test_unstained_yeast_is_in_focus_at_the_dip(real_data):
     (field,) = stack_fields({path: None}, Room(), at_minimum=True)[0].values()
     assert min(abs(level) for level in field.levels_um) == pytest.approx(0.3)
     assert 13 <= sum(level < 0 for level in field.levels_um) <= 17  # its publication says plane 15
+
+
+def test_a_pixel_that_is_no_number_is_said_of_its_image():
+    images = [np.random.default_rng(i).random((256, 256)).astype(np.float32) for i in range(12)]
+    targets = [image + 1 for image in images]
+    targets[4][101, 103] = np.nan  # not among the pixels that grey levels are measured of
+    pairs = ArrayPairs(images, targets, [f"cells {i}" for i in range(12)])
+    with pytest.raises(
+        ValueError, match=r"^target of cells 4.*: pixels are not finite \(NaN or infinite\); mend the image"
+    ):
+        for seed in range(2000):
+            pairs.crop(np.random.default_rng(seed), 64)

@@ -1,5 +1,7 @@
 """Pairs of LED stacks and stained images: which planes enter, and that turns exchange them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -9,7 +11,7 @@ from napari_cellrestore.files import open_stack, write_tiff
 from napari_cellrestore.leds import LedTable, arm_leds, choose
 from napari_cellrestore.leds.symmetry import permutation, turns
 from napari_cellrestore.model import load_model
-from napari_cellrestore.pairs import training_images
+from napari_cellrestore.pairs import images_known, training_images
 from napari_cellrestore.pairs.images import Field
 from napari_cellrestore.pairs.led_stacks import LedPairs
 from napari_cellrestore.pairs.picture import Picture
@@ -167,7 +169,7 @@ def test_a_camera_of_twelve_bits_and_a_scanner_of_eight(folders, tmp_path):
     card = make_model(tmp_path / "run", tmp_path / "tiny", images, wanted).card
     assert (card.input_range, card.output_range, card.output_dtype) == ((0, 4095), (0, 255), "uint8")
     (_, crop), *_ = images.test()
-    before = crop.input[..., 3:6] * (255 / 4095)
+    before = np.rint(crop.input[..., 3:6] * (255 / 4095))
     assert card.held_out[0]["mse_input"][0] == pytest.approx(float(np.mean((before - crop.target) ** 2)), rel=1e-3)
     result = restore_stack(open_stack(lit / "0.tif"), load_model(tmp_path / "tiny"))
     assert (result.axes, result.data.dtype) == ("YXS", np.uint8)
@@ -211,6 +213,14 @@ def test_pairs_of_stacks_with_themselves_are_refused(folders):
         training_images(recipe((folders[0], folders[0])))
 
 
+def test_directions_are_alike_however_their_azimuth_is_written(folders):
+    lit, _, leds = folders
+    other = replace(leds, azimuth_deg=np.where(leds.polar_deg == 0, 77, leds.azimuth_deg - 360))
+    pixels = np.asarray(open_stack(lit / "3.tif").data)
+    write_tiff(lit / "3.tif", ImageStack(pixels, "AYXS", leds=other, pixel_um=0.3), overwrite=True)
+    assert training_images(recipe(folders, leds=None)).pairs.leds.index.tolist() == leds.index.tolist()
+
+
 def test_what_cannot_be_paired_is_said(folders, tmp_path):
     with pytest.raises(ValueError, match="unknown subset '9deg'"):
         training_images(recipe(folders, leds="9deg"))
@@ -240,3 +250,22 @@ def test_a_part_of_a_stack_that_was_saved_trains_as_the_part(tmp_path, folders):
     assert images.pairs.leds.plane.tolist() == [0, 1]
     crop = images.pairs.crop(np.random.default_rng(0), 24)
     assert crop.input.shape == (24, 24, 6)
+
+
+def test_two_folders_of_stacks_have_the_same_leds(tmp_path, folders):
+    lit, stained, leds = folders
+    more = tmp_path / "more"
+    more.mkdir()
+    first, second = (ImageSource(kind="leds", input=str(f), target=str(stained), every=6) for f in (lit, more))
+    wanted = recipe(folders, leds=None).model_copy(update={"images": (first, second)})
+    for path in sorted(lit.iterdir()):
+        write_tiff(more / path.name, open_stack(path).replace(data=255 - open_stack(path).data))
+    images = training_images(wanted)
+    assert images.pairs.leds.polar_deg.tolist() == leds.polar_deg.tolist()
+    assert images_known(images.pairs)["in_planes"] == 4
+    for path in sorted(lit.iterdir()):
+        (more / path.name).unlink()
+        pixels = np.asarray(open_stack(path).data)
+        write_tiff(more / path.name, ImageStack(pixels[::-1], "AYXS", leds=leds[[3, 2, 1, 0]], pixel_um=0.3))
+    with pytest.raises(ValueError, match="more has other LEDs, or in another order, than lit: they cannot train one"):
+        training_images(wanted)

@@ -34,6 +34,7 @@ from napari_cellrestore.simulate import DetectorNoise, defocus, defocus_stack, s
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
+Levels = tuple[float, float]
 
 #: Focus levels of Olofsson & Wagnström 2019, table 6.1, made symmetric.
 LEVELS_UM = tuple(round(0.2 * step, 1) for step in range(-7, 8))
@@ -59,63 +60,75 @@ def levels_of(settings: DefocusSettings) -> tuple[float, ...]:
 
 
 def simulated_samples(
-    paths: Sequence[Path], settings: DefocusSettings | None = None, *, span: float = 255.0
+    paths: Sequence[Path],
+    settings: DefocusSettings | None = None,
+    *,
+    span: float = 255.0,
+    intensity_range: Levels | None = None,
 ) -> dict[str, Callable[[], Sample]]:
     """Return a focus stack for each image by its name, simulated when its turn comes.
 
     The noise of an image depends on its place in the list alone. Images that do not record ``span`` grey levels raise
-    ValueError then: scores of 8 and of 16 bit cannot be compared.
+    ValueError then: scores of 8 and of 16 bit cannot be compared. ``intensity_range`` is what the camera of images of 16 bit
+    records, where that is less.
     """
     settings = settings or DefocusSettings()
-    return {path.name: partial(_sample, path, settings, seed, span) for seed, path in enumerate(paths)}
+    return {path.name: partial(_sample, path, settings, seed, span, intensity_range) for seed, path in enumerate(paths)}
 
 
-def _sample(path: Path, settings: DefocusSettings, seed: int, span: float) -> Sample:
-    if (found := _span(path, settings)) != span:
+def _sample(path: Path, settings: DefocusSettings, seed: int, span: float, intensity_range: Levels | None) -> Sample:
+    if (found := _span(path, settings, intensity_range)) != span:
         raise ValueError(
             f"{path} has {found + 1:g} grey levels, other images {span + 1:g}: convert it, or leave it out"
         )
-    truth, stack = simulated_stack(path, settings, seed)
+    truth, stack = simulated_stack(path, settings, seed, intensity_range)
     return Sample(truth, stack)
 
 
-def recorded_span(paths: Sequence[Path], settings: DefocusSettings) -> float:
+def recorded_span(paths: Sequence[Path], settings: DefocusSettings, intensity_range: Levels | None = None) -> float:
     """Return the span of grey levels that the camera of sharp images records, 255 of 8 bit: of the first that can be read."""
     for path in paths:
         with suppress(ValueError, OSError):
-            return _span(path, settings)
+            return _span(path, settings, intensity_range)
     return 255.0
 
 
-def _span(path: Path, settings: DefocusSettings) -> float:
-    low, high = recorded_range(path, open_sharp(path, settings))
+def _span(path: Path, settings: DefocusSettings, intensity_range: Levels | None) -> float:
+    low, high = recorded_range(path, open_sharp(path, settings), intensity_range)
     return high - low
 
 
 def score_held_out(
-    paths: Sequence[Path], methods: dict[str, Method], settings: DefocusSettings | None = None
+    paths: Sequence[Path],
+    methods: dict[str, Method],
+    settings: DefocusSettings | None = None,
+    intensity_range: Levels | None = None,
 ) -> ScoreTable:
     """Score methods on stacks simulated from images; ValueError where one cannot be."""
     settings = settings or DefocusSettings()
-    span = recorded_span(paths, settings)
-    samples = simulated_samples(paths, settings, span=span)
+    span = recorded_span(paths, settings, intensity_range)
+    samples = simulated_samples(paths, settings, span=span, intensity_range=intensity_range)
     scored = list(score_samples(samples, methods, METRICS, data_range=span))
     if wrong := [f"{sample.name}: {sample.reason}" for sample in scored if sample.reason]:
         raise ValueError(wrong[0])
     return Evaluation({}, scored).table
 
 
-def simulated_stack(path: Path, settings: DefocusSettings, seed: int) -> tuple[Array, ImageStack]:
+def simulated_stack(
+    path: Path, settings: DefocusSettings, seed: int, intensity_range: Levels | None = None
+) -> tuple[Array, ImageStack]:
     """Return (truth, stack): the image through the objective in focus, and its noisy focus stack of the image's type.
 
     Grey, (Y, X), with one wavelength. The levels are those of :func:`levels_of`.
     """
-    image, lenses = open_sharp(path, settings).whole(), smear_objectives(settings)
+    picture, lenses = open_sharp(path, settings), smear_objectives(settings)
+    image, limits = picture.whole(), recorded_range(path, picture, intensity_range)
     one = len(lenses) == 1
     image, lens = (image[..., 0], lenses[0]) if one else (image, lenses)
     noise = DetectorNoise(settings.noise_gain)
     stack = defocus_stack(image, settings.pixel_um, lens, levels_of(settings), noise, seed=seed)
-    return defocus(image, settings.pixel_um, lens, 0.0), stack
+    recorded = np.clip(stack.data, *limits).astype(image.dtype)
+    return defocus(image, settings.pixel_um, lens, 0.0), stack.replace(data=recorded)
 
 
 def model_method(model: Model) -> Method:

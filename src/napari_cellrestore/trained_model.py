@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from napari_cellrestore.metrics import mse, psnr, ssim
 from napari_cellrestore.model import Model, save_model
 from napari_cellrestore.networks import receptive_halo, stride_of
 from napari_cellrestore.pairs import Crop, Pairs, Split, TrainingImages, images_known
+from napari_cellrestore.pairs.crop import Test
 from napari_cellrestore.pairs.defocus import DefocusPairs, open_sharp
 from napari_cellrestore.pairs.sources import source_names
-from napari_cellrestore.recipe import Recipe
+from napari_cellrestore.recipe import RECIPES, Recipe
 from napari_cellrestore.schemes.batch import to_grey_levels, to_tensor
+from napari_cellrestore.simulate import quantise
 from napari_cellrestore.train import trained_network
 
 Array = np.ndarray
@@ -30,6 +33,8 @@ Array = np.ndarray
 CROPS_FOR_COLOURS = 200
 
 Say = Callable[[str, int], object]
+#: Source and field of view of a pair, and the pair.
+Crops = Iterator[tuple[tuple[str, str], Crop]]
 
 
 def make_model(
@@ -42,6 +47,7 @@ def make_model(
     licence: str = "",
     say: Say = lambda name, count: None,
     which: str = "generator",
+    bundled: bool = False,
 ) -> Model:
     """Save the network of a run as a model, with its numbers on the images kept for the test.
 
@@ -60,16 +66,21 @@ def make_model(
         Told the name and number of each set of images before it is measured.
     which : {"generator", "back"}
         The way there or the way back of a recipe that has both.
+    bundled : bool
+        Keep summary and limits of a named recipe: they tell of the bundled model, trained on its images.
     """
     images = images.way_back() if which == "back" else images
     network, step = trained_network(run, recipe, which=which)
-    card = _card(network, recipe, images, target.name, data).model_copy(update={"steps": step, "licence": licence})
+    summary, limits = (recipe.summary, recipe.limits) if bundled else _own_words(recipe)
+    card = _card(network, recipe, images, target.name, data).model_copy(
+        update={"summary": summary or _summary(recipe, which, data), "steps": step, "licence": licence}
+    )
     model = Model(network, card, target)
     held_out = _held_out(model, recipe, images, which, say)
     if recipe.cyclic and not held_out:
         back, _ = trained_network(run, recipe, which="back" if which == "generator" else "generator")
         held_out = _there_and_back(model, back, images, say)
-    card = card.model_copy(update={"held_out": held_out, "limits": _limits(recipe, which, held_out)})
+    card = card.model_copy(update={"held_out": held_out, "limits": [*limits, *_limits(recipe, which, held_out)]})
     return save_model(target, network, card)
 
 
@@ -80,9 +91,8 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
     return ModelCard(
         name=name,
         task=recipe.task,
-        summary=recipe.summary,
         network=recipe.network,
-        options=recipe.options,
+        options={name: value for name, value in recipe.options.items() if name != "weights"},
         in_channels=network.in_channels,
         out_channels=network.out_channels,
         stride=stride,
@@ -94,11 +104,17 @@ def _card(network: torch.nn.Module, recipe: Recipe, images: TrainingImages, name
         colour_mean=tuple(mean.round(2)),
         colour_std=tuple(std.round(2)),
         data="; ".join(filter(None, [data, *map(_describe_split, images.splits, images.splits.values())])),
-        # Folders of images are the user's own business: the card says in words what they hold.
-        recipe=recipe.model_dump(mode="json", exclude={"images", *_unused(images.pairs)}),
+        recipe=_without_paths(recipe, _unused(images.pairs)),
         seed=recipe.seed,
         created=date.today().isoformat(),
     )
+
+
+def _without_paths(recipe: Recipe, unused: set[str]) -> dict[str, Any]:
+    """Return a recipe for the card. Folders and files are the user's own business: it says in words what images they hold."""
+    exclude = dict.fromkeys(["images", *unused], True) | {"options": {"weights"}, "features": {"weights"}}
+    start = recipe.start and Path(recipe.start).name
+    return recipe.model_copy(update={"start": start}).model_dump(mode="json", exclude=exclude)
 
 
 def _unused(pairs: Pairs) -> set[str]:
@@ -145,7 +161,8 @@ def _held_out(model: Model, recipe: Recipe, images: TrainingImages, which: str, 
     else:
         # By focus level only what restores a plane of such an image; the way back makes something else of it.
         one_plane = which == "generator" and recipe.in_planes == 1 and model.card.in_channels in (1, 3)
-        measured, measure, of_others = sharp if one_plane else {}, _by_level, _by_pair
+        measured, measure = sharp if one_plane else {}, _by_level
+        of_others = partial(_by_pair, _made(images.pairs))
     rows = []
     for name, split in measured.items():
         say(name, len(split.test))
@@ -153,10 +170,17 @@ def _held_out(model: Model, recipe: Recipe, images: TrainingImages, which: str, 
     others = {name: split for name, split in images.splits.items() if name not in measured}
     if others:
         say(" and ".join(others), sum(len(split.test) for split in others.values()))
-        known = {path.name for split in measured.values() for path in split.test}
-        fields = ((_field(name, crop), crop) for name, crop in images.test() if crop.paired)
-        rows += of_others(model, " and ".join(others), (field for field in fields if field[0] not in known))
+        tests = {source: test for source, test in images.tests.items() if source not in measured}
+        rows += of_others(model, " and ".join(others), _crops(tests))
     return rows
+
+
+def _crops(tests: Mapping[str, Test]) -> Crops:
+    """Yield the pairs for the test with their field of view: files of two sources may have one name."""
+    for source, test in tests.items():
+        for name, crop in test():
+            if crop.paired:
+                yield (source, _field(name, crop)), crop
 
 
 def _field(name: str, crop: Crop) -> str:
@@ -166,7 +190,7 @@ def _field(name: str, crop: Crop) -> str:
 
 def _by_level(model: Model, recipe: Recipe, name: str, split: Split) -> dict[str, Any]:
     """Return the scores on simulated focus stacks of held-out sharp images."""
-    table = score_held_out(split.test, {model.card.name: model_method(model)}, recipe.pairs)
+    table = score_held_out(split.test, {model.card.name: model_method(model)}, recipe.pairs, recipe.intensity_range)
     tables = [table.by_level(method).as_dict() for method in ("input", model.card.name)]
     return {**summary(table, model.card.name, name), "by_level": tables, "metrics": list(METRICS)}
 
@@ -178,7 +202,7 @@ def _by_distance(model: Model, recipe: Recipe, name: str, split: Split) -> dict[
     """
     levels, predicted = [], []
     for path in split.test:
-        _, stack = simulated_stack(path, recipe.pairs, 0)
+        _, stack = simulated_stack(path, recipe.pairs, 0, recipe.intensity_range)
         z_um = np.asarray(stack.z_um, float)
         planes = np.flatnonzero(z_um >= 0) if (z_um >= 0).any() else np.arange(len(z_um))
         pixels = np.asarray(stack.data)[planes]
@@ -187,7 +211,7 @@ def _by_distance(model: Model, recipe: Recipe, name: str, split: Split) -> dict[
     return _distance_row(name, len(split.test), np.concatenate(levels), np.concatenate(predicted))
 
 
-def _by_recorded_distance(model: Model, name: str, crops: Iterator[tuple[str, Crop]]) -> list[dict[str, Any]]:
+def _by_recorded_distance(model: Model, name: str, crops: Crops) -> list[dict[str, Any]]:
     """Return the same on held-out focus stacks, of the planes whose level is known."""
     fields, levels, predicted = set(), [], []
     for field, crop in crops:
@@ -219,27 +243,33 @@ def _distances(model: Model, planes: Array) -> Array:
     return np.asarray(scores.softmax(1).numpy() @ np.array(model.card.levels_um))
 
 
-def _by_pair(model: Model, name: str, crops: Iterator[tuple[str, Crop]]) -> list[dict[str, Any]]:
+def _made(pairs: Pairs) -> np.dtype[Any]:
+    """Return the type of the pixels that the model makes, as it is applied: of floating point it stays."""
+    given, wanted = (np.dtype(name) for name in pairs.dtypes)
+    return given if given.kind == "f" else wanted
+
+
+def _by_pair(made: np.dtype[Any], model: Model, name: str, crops: Crops) -> list[dict[str, Any]]:
     """Return error, peak signal-to-noise ratio and structural similarity on held-out pairs, with 95 % intervals.
 
     The planes of a stack count together: intervals are over fields of view.
     """
-    scores: dict[str, list[list[float]]] = {}
+    scores: dict[tuple[str, str], list[list[float]]] = {}
     for field, crop in crops:
-        scores.setdefault(field, []).append(_pair_scores(model, crop))
+        scores.setdefault(field, []).append(_pair_scores(model, crop, made))
     if not scores:
         return []
     rows = np.array([np.mean(planes, axis=0) for planes in scores.values()])
     row: dict[str, Any] = {"images": name, "number": len(rows)}
     for index, metric in enumerate(_PAIR_METRICS):
         for kind, column in (("_input", index), ("", index + len(_PAIR_METRICS))):
-            row[f"{metric}{kind}"] = [round(v, 5) for v in mean_interval(rows[:, column])]
-    row["mse_of_input"] = round(row["mse"][0] / row["mse_input"][0], 4)
-    return [row]
+            row[f"{metric}{kind}"] = [float(f"{v:.6g}") for v in mean_interval(rows[:, column])]
+    before, after = rows[:, [0, len(_PAIR_METRICS)]].mean(axis=0)
+    return [{**row, "mse_of_input": round(after / before, 4)} if before else row]
 
 
 @torch.inference_mode()
-def _pair_scores(model: Model, crop: Crop) -> list[float]:
+def _pair_scores(model: Model, crop: Crop, made: np.dtype[Any]) -> list[float]:
     """Return the scores of the input, then of the result; an input of fewer channels than the target counts as grey."""
     known = model.card.input_range
     low, high = model.card.output_range or known
@@ -248,10 +278,9 @@ def _pair_scores(model: Model, crop: Crop) -> list[float]:
     before = crop.input[..., first : first + colours]  # of several planes one
     wanted = crop.target.shape[-1]
     before = before[..., :wanted] if colours >= wanted else before.mean(-1, keepdims=True).repeat(wanted, -1)
-    if model.card.output_range:
-        before = np.interp(before, known, (low, high))
-    after = np.clip(to_grey_levels(model.network(to_tensor([crop.input], known)), (low, high)), low, high)
-    compared = [(crop.target, image) for image in (before, after)]
+    before = (before - known[0]) * ((high - low) / (known[1] - known[0])) + low
+    after = to_grey_levels(model.network(to_tensor([crop.input], known)), (low, high))
+    compared = [(crop.target, quantise(image, made)) for image in (before, after)]
     return [_by_colours(measure, *pair, high - low) for pair in compared for measure in _PAIR_METRICS.values()]
 
 
@@ -270,10 +299,10 @@ def _there_and_back(model: Model, back: torch.nn.Module, images: TrainingImages,
     """Return the error (MSE, in grey levels of the input) of held-out inputs that went there and back: no truth is needed."""
     name, known = " and ".join(images.splits), model.card.input_range
     say(name, sum(len(split.test) for split in images.splits.values()))
-    errors = []
+    made, errors = np.dtype(images.pairs.dtypes[0]), []
     for _, crop in images.test():
         again = to_grey_levels(back(model.network(to_tensor([crop.input], known))), known)
-        errors.append(float(np.square(np.clip(again, *known) - crop.input).mean()))
+        errors.append(float(np.square(quantise(again, made) - crop.input).mean()))
     mean, *interval = (round(v, 5) for v in mean_interval(errors))
     return [{"images": name, "number": len(errors), "mse_there_and_back": [mean, *interval]}] if errors else []
 
@@ -292,6 +321,19 @@ _KNOWN = {
 }
 
 
+def _own_words(recipe: Recipe) -> tuple[str, list[str]]:
+    """Return summary and limits of a recipe, without those of a named one: they tell of the bundled model."""
+    named = RECIPES.values()
+    bundled = {text for one in named for text in one.limits}
+    summary = "" if recipe.summary in {one.summary for one in named} else recipe.summary
+    return summary, [text for text in recipe.limits if text not in bundled]
+
+
+def _summary(recipe: Recipe, which: str, data: str) -> str:
+    how = "Way back, trained" if which == "back" else "Trained"
+    return f"{how} by the recipe {recipe.name} on {data or ' and '.join(source_names(recipe.images))}"
+
+
 def _limits(recipe: Recipe, which: str, held_out: list[dict[str, Any]]) -> list[str]:
     """Say in plain words what the measured numbers mean for trust."""
     simulated = which == "generator" and any(source.kind == "sharp" for source in recipe.images)
@@ -301,7 +343,7 @@ def _limits(recipe: Recipe, which: str, held_out: list[dict[str, Any]]) -> list[
         said.append(_FILLED_IN)
     if recipe.images and all(source.kind == "unpaired" for source in recipe.images):
         said.append("It was trained without pairs: there is nothing to compare with, so no error was measured.")
-    return [*recipe.limits, *said, *(_in_words(row) for row in held_out)]
+    return [*said, *(_in_words(row) for row in held_out)]
 
 
 def _in_words(row: dict[str, Any]) -> str:
@@ -313,9 +355,10 @@ def _in_words(row: dict[str, Any]) -> str:
             f"{row['mse_there_and_back'][0]:g}; what they were on the way may be wrong all the same."
         )
     if "ssim" in row:
+        error = f"{row['mse_of_input']:g} of the input's" if "mse_of_input" in row else f"{row['mse'][0]:g} (input: 0)"
         return (
-            f"On {row['number']} held-out pairs of {row['images']} its error (MSE) is {row['mse_of_input']:g} of the "
-            f"input's and its structural similarity {row['ssim'][0]:.3f} (input: {row['ssim_input'][0]:.3f})."
+            f"On {row['number']} held-out pairs of {row['images']} its error (MSE) is {error} and its structural similarity "
+            f"{row['ssim'][0]:.3f} (input: {row['ssim_input'][0]:.3f})."
         )
     blurred = f"On held-out {row['images']} images its error (MSE) is {row['mse_of_input']} of the blurred input's."
     if "reach_mse" not in row:

@@ -197,13 +197,13 @@ def _simulated(options: argparse.Namespace, models: list[Model]) -> list[Source]
 
     if not options.images:
         return []
-    settings = _settings(models)
+    settings, known = _settings(models), _camera_range(models)
     methods = {model.card.name: model_method(model) for model in models}
     sources = []
     for name, split in read_splits(options.images).items():
-        span = recorded_span(split.test, settings)
+        span = recorded_span(split.test, settings, known)
         beside = classical_methods(settings, span=span) if options.classical else {}
-        samples = _first(simulated_samples(split.test, settings, span=span), options)
+        samples = _first(simulated_samples(split.test, settings, span=span, intensity_range=known), options)
         said = f"focus stacks simulated from held-out images of {name}"
         sources.append(Source(name, said, True, samples, methods | beside, span))
     return sources
@@ -226,6 +226,15 @@ def _settings(models: list[Model]) -> DefocusSettings:
     if any(one != settings[0] for one in settings):
         raise ValueError("the models were trained for different optics: evaluate them one at a time")
     return settings[0]
+
+
+def _camera_range(models: list[Model]) -> tuple[float, float] | None:
+    """Return the grey levels that a camera of 16 bit records, where models learned from simulated planes of such."""
+    recipes = [(model.card.recipe, model.card.input_range) for model in models]
+    known = {levels for recipe, levels in recipes if "pairs" in recipe and recipe.get("intensity_range")}
+    if len(known) > 1:
+        raise ValueError("the models were trained for cameras of other grey levels each: evaluate them one at a time")
+    return known.pop() if known else None
 
 
 # --- scores ----------------------------------------------------------------------------------------------------

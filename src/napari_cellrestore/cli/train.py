@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="folder of the finished model (default: <folder>/<recipe>)")
     parser.add_argument("--data", default="", help="what the images are and their licence, for the card")
     parser.add_argument("--licence", default="", help="licence of the model, for the card")
+    parser.add_argument(
+        "--bundled",
+        action="store_true",
+        help="retrain a bundled model: the card keeps the recipe's summary and limits, which tell of that model alone",
+    )
     parser.add_argument("--steps", type=check_number, help="steps instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on from the state in the folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -161,6 +166,14 @@ def _write_models(options: argparse.Namespace, recipe: Recipe, images: TrainingI
     ways = {"generator": target, "back": target.with_name(f"{target.name}-back")}
     for which, folder in ways.items() if recipe.cyclic else [("generator", target)]:
         model = make_model(
-            options.folder, folder, images, recipe, data=options.data, licence=options.licence, say=say, which=which
+            options.folder,
+            folder,
+            images,
+            recipe,
+            data=options.data,
+            licence=options.licence,
+            say=say,
+            which=which,
+            bundled=options.bundled,
         )
         say_or_json(options, f"{model.label} in {folder}", model=model.card.name, folder=str(folder))

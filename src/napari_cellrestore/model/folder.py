@@ -236,7 +236,7 @@ def load_folder(folder: Path) -> Model:
 def build(card: ModelCard, state: Mapping[str, Tensor]) -> nn.Module:
     """Return the network of a card with these weights."""
     with _said_to_misfit(card):
-        network = create_network(card.network, card.in_channels, card.out_channels, **card.options)
+        network = _untrained(card)
         network.load_state_dict(state)
     return network.eval().requires_grad_(False)
 
@@ -250,8 +250,13 @@ def check_fits(card: ModelCard, state: Mapping[str, Tensor]) -> None:
     if large or max(card.in_channels, card.out_channels) > LARGEST_OPTION:
         raise ValueError(f"the card asks for {large or 'channels'} above {LARGEST_OPTION}; no network here is as large")
     with _said_to_misfit(card), torch.device("meta"):
-        network = create_network(card.network, card.in_channels, card.out_channels, **card.options)
-        network.load_state_dict(dict(state), assign=True)
+        _untrained(card).load_state_dict(dict(state), assign=True)
+
+
+def _untrained(card: ModelCard) -> nn.Module:
+    # A file of weights that it started from says nothing any more: those of the model are all there.
+    options = {name: value for name, value in card.options.items() if name != "weights"}
+    return create_network(card.network, card.in_channels, card.out_channels, **options)
 
 
 @contextmanager

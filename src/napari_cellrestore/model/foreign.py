@@ -29,8 +29,8 @@ INSIDE = ("params_ema", "params", "state_dict", "model")
 def read_foreign(path: Path) -> tuple[ModelCard, bytes]:
     """Return card and weights of a file of weights whose architecture is recognised.
 
-    That is the generator of ESRGAN (Wang et al. 2018) where it keeps the size of images, under the names that its authors'
-    program or BasicSR gave. Images are 0..1 to it, -1..1 to networks here: the first and the last convolution take this in.
+    That is the generator of ESRGAN (Wang et al. 2018) without its enlargement, under the names that its authors' program or
+    BasicSR gave. Images are 0..1 to it, -1..1 to networks here: the first and the last convolution take this in.
     The zeros beyond the borders stay zeros, which were black and are grey now: results differ near borders.
 
     Raises

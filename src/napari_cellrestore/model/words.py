@@ -16,6 +16,12 @@ HELD_OUT = {
     "reach_fpw": "as good as the plane 0.4 um out of focus by FPW (%)",
     "worst_mse": "harm by MSE where it does worst (above 0 is harm)",
     "worst_fpw": "harm by FPW where it does worst (above 0 is harm)",
+    "mse": "error (MSE), 95 % interval",
+    "psnr": "signal-to-noise ratio (PSNR, dB), 95 % interval",
+    "ssim": "structural similarity (SSIM), 95 % interval",
+    "mse_there_and_back": "error (MSE) after there and back, 95 % interval",
+    "error_um": "mean error of the distance from focus (um)",
+    "error_by_level_um": "the same at each distance from focus (um)",
 }
 
 
@@ -73,6 +79,27 @@ def held_out(row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     --------
     >>> held_out({"images": "smears", "number": 3, "success_mse": 88})
     ('3 held-out images of smears', {'as good as a sharp plane by MSE (%)': 88})
+    >>> held_out({"ssim": [0.9, 0.8, 0.95], "ssim_input": [0.7, 0.6, 0.75]})[1].values()
+    dict_values(['0.9 (0.8 to 0.95); of the input 0.7 (0.6 to 0.75)'])
     """
     where = f"{row.get('number', 'some')} held-out images of {row.get('images', 'an unnamed set')}"
-    return where, {text: row[name] for name, text in HELD_OUT.items() if name in row}
+    return where, {text: _number(row, name) for name, text in HELD_OUT.items() if name in row}
+
+
+def _number(row: dict[str, Any], name: str) -> Any:
+    """Return a number of a row, several in words; as it stands where a card from elsewhere holds something else."""
+    try:
+        if name == "error_by_level_um":
+            errors = zip(row[name], row["levels_um"], strict=True)
+            return ", ".join(f"{error:.3g} at {level:g}" for error, level in errors)
+        if isinstance(row[name], list):
+            beside = f"; of the input {_interval(row[f'{name}_input'])}" if f"{name}_input" in row else ""
+            return _interval(row[name]) + beside
+    except (KeyError, TypeError, ValueError):
+        pass
+    return row[name]
+
+
+def _interval(numbers: list[float]) -> str:
+    mean, low, high = numbers
+    return f"{mean:.5g} ({low:.5g} to {high:.5g})"

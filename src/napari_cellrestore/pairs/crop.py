@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,6 +28,10 @@ class Crop(NamedTuple):
     target: Array
     level_um: float | None = None
     paired: bool = True
+
+
+#: Returns an iterator over the name and crop of everything that is kept for the test, whole.
+Test = Callable[[], Iterator[tuple[str, Crop]]]
 
 
 class Pairs(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import ceil, radians, tan
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from skimage.transform import resize
 
 from napari_cellrestore.pairs.crop import VALIDATION_PX, Crop
-from napari_cellrestore.pairs.images import middle
+from napari_cellrestore.pairs.images import middle, usual_levels
 from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, open_picture
 from napari_cellrestore.pairs.split import Split
 from napari_cellrestore.recipe import DefocusSettings
@@ -18,8 +18,12 @@ from napari_cellrestore.simulate import DetectorNoise, defocus_planes, quantise,
 
 Array = np.ndarray
 
+#: Pixel sizes that differ by no more than this part are one.
+SAME_PIXEL = 0.02
 #: Images of which there is a pair to validate on.
 _VALIDATED = 3
+#: Images that grey levels are looked at in, evenly over all.
+_LOOKED_AT = 8
 #: Levels of the pairs for the test, evenly over the range.
 _TEST_LEVELS = 5
 
@@ -43,11 +47,14 @@ class DefocusPairs:
         Planes of a crop that enter together, at different levels, each with its own noise; they lie on one another.
     room : Room, optional
         Memory for decoded images.
+    intensity_range : (float, float), optional
+        Grey levels that the camera records, of images of 16 bit; those of the type where left out. The network knows them as
+        -1 and 1, and nothing recorded lies outside.
 
     Raises
     ------
     ValueError
-        Images that are not alike or do not fit the wavelengths, fewer levels than planes.
+        Images that are not alike or do not fit the wavelengths, the pixel size or the grey levels, fewer levels than planes.
 
     Examples
     --------
@@ -68,6 +75,7 @@ class DefocusPairs:
         test: Sequence[Path] = (),
         in_planes: int = 1,
         room: Room | None = None,
+        intensity_range: tuple[float, float] | None = None,
     ) -> None:
         Split(tuple(train), tuple(validation), tuple(test))
         if not train:
@@ -87,7 +95,8 @@ class DefocusPairs:
         self.pixel_um: float | None = self.settings.pixel_um
         self.margin_px = max(self.MARGIN, _reach_px(self.settings))
         self.pictures = {path: open_sharp(path, self.settings, self._room) for path in (*train, *validation, *test)}
-        self.intensity_range = self.target_range = self._range()
+        self.intensity_range = self.target_range = self._range(intensity_range)
+        self.notes = [] if intensity_range is None else self._cut_off()
         self.dtypes = (next(iter(self.pictures.values())).dtype.name,) * 2
         self._rescaled: dict[tuple[Path, float], Array] = {}
         self._train, self._validation, self._test = list(train), list(validation), list(test)
@@ -105,7 +114,8 @@ class DefocusPairs:
         scale = rng.choice(self.settings.scales) if rng.random() < 0.5 else 1.0
         part = self._part(path, float(scale), side, rng)
         if self.settings.other_colours:
-            part = change_colours(part, rng, self.intensity_range[1])
+            low, high = self.intensity_range
+            part = low + change_colours(part - low, rng, high - low)
         drawn = self._draw_levels(rng)
         reach = round(self.settings.axial_colour_um / self.settings.step_um)
         offsets_um: Array = np.zeros(colours)
@@ -118,10 +128,11 @@ class DefocusPairs:
         """Return pairs of the middle of up to three validation images, halfway to the end of the range of defocus."""
         return [self._whole(path, self._usual(), index) for index, path in enumerate(self._validation[:_VALIDATED])]
 
-    def test(self) -> Iterator[tuple[str, Crop]]:
-        """Yield name and pair of the images for the test at each of a few levels, whole."""
+    def test(self, paths: Collection[Path] | None = None) -> Iterator[tuple[str, Crop]]:
+        """Yield name and pair of the images for the test, or of some of them, at each of a few levels, whole."""
         few = self.settings.only_um or tuple(np.linspace(*self.settings.levels_um, _TEST_LEVELS))
-        for index, path in enumerate(self._test):
+        wanted = [(index, path) for index, path in enumerate(self._test) if paths is None or path in paths]
+        for index, path in wanted:
             for z_um in few if self._in_planes == 1 else [None]:
                 levels = self._usual() if z_um is None else [float(z_um)]
                 said = "" if z_um is None else f" {z_um:+g} um"
@@ -149,13 +160,34 @@ class DefocusPairs:
 
     # --- images ----------------------------------------------------------------------------------------------
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, given: tuple[float, float] | None) -> tuple[float, float]:
         ranges = {recorded_range(path, picture) for path, picture in self.pictures.items()}
         if len(ranges) > 1:
             kinds = {picture.dtype.name: path for path, picture in self.pictures.items()}
             said = ", ".join(f"{path.name} is {kind}" for kind, path in sorted(kinds.items()))
             raise ValueError(f"{said}: sharp images must be all of 8 bit or all of 16 bit; convert the others")
-        return ranges.pop()
+        (known,) = ranges
+        if given is None or given == known:
+            return known
+        said = f"intensity_range is {given[0]:g} to {given[1]:g}"
+        if known == DETECTOR_RANGE["uint8"]:
+            raise ValueError(
+                f"{said}: images of 8 bit are restored as 0 to 255, so they are learnt as such; leave it out"
+            )
+        if not known[0] <= given[0] < given[1] <= known[1]:
+            raise ValueError(f"{said}: give two grey levels from 0 to {known[1]:g}, the lower first, such as [0, 4095]")
+        return given
+
+    def _cut_off(self) -> list[str]:
+        """Return a note where images have grey levels that their camera is said not to record."""
+        pictures, (low, high) = list(self.pictures.values()), self.intensity_range
+        darkest, brightest = usual_levels(pictures[:: -(-len(pictures) // _LOOKED_AT)])
+        if low <= darkest and brightest <= high:
+            return []
+        return [
+            f"grey levels of sharp images are {darkest:.5g} to {brightest:.5g}, intensity_range is {low:g} to {high:g}: what lies "
+            "outside is cut off; give the range of the camera"
+        ]
 
     def _image(self, path: Path, scale: float, side: int) -> Array:
         """Return an image rescaled (kept where there is room), extended by its mirror image where it is too small."""
@@ -191,16 +223,23 @@ class DefocusPairs:
         inner = tuple(slice(margin_px, n - margin_px) for n in image.shape[:2])
         target, *blurred = (plane[inner] for plane in planes)
         dtype = next(iter(self.pictures.values())).dtype
-        recorded = quantise(self._noise.add(np.concatenate(blurred, axis=-1), rng), dtype)
+        recorded = quantise(
+            np.clip(self._noise.add(np.concatenate(blurred, axis=-1), rng), *self.intensity_range), dtype
+        )
         return recorded.astype(np.float32), target
 
 
 def open_sharp(path: Path, settings: DefocusSettings, room: Room | None = None) -> Picture:
     """Open a sharp image, (Y, X, wavelengths): of colour images and one wavelength the green channel.
 
-    ValueError where it has another number of colours than the settings have wavelengths.
+    ValueError where it has another number of colours than the settings have wavelengths, or states another pixel size.
     """
     picture, wavelengths = open_picture(path, room), len(settings.wavelengths_um)
+    if picture.pixel_um and abs(picture.pixel_um / settings.pixel_um - 1) > SAME_PIXEL:
+        raise ValueError(
+            f"{path} states pixels of {picture.pixel_um:g} um, the recipe pixel_um {settings.pixel_um:g} under pairs: write "
+            f"pixel_um: {picture.pixel_um:g} there, or resample the images to {settings.pixel_um:g} um"
+        )
     colours = picture.shape[-1]
     if wavelengths == 1 and colours == 3:
         return picture.channel(1)
@@ -212,12 +251,15 @@ def open_sharp(path: Path, settings: DefocusSettings, room: Room | None = None) 
     return picture
 
 
-def recorded_range(path: Path, picture: Picture) -> tuple[float, float]:
-    """Return the grey levels that the camera of a sharp image can record; ValueError where its type does not say."""
+def recorded_range(path: Path, picture: Picture, given: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Return the grey levels that the camera of a sharp image can record; ValueError where its type does not say.
+
+    Those that are given are of images of 16 bit: of 8 bit it is known.
+    """
     kind = picture.dtype.name
     if kind not in DETECTOR_RANGE:
         raise ValueError(f"{path} is {kind}: sharp images of 8 or 16 bit are needed, which say what a camera records")
-    return DETECTOR_RANGE[kind]
+    return given if given and kind != "uint8" else DETECTOR_RANGE[kind]
 
 
 def _levels(settings: DefocusSettings) -> Array:

@@ -116,7 +116,7 @@ def led_fields(matched: Mapping[Path, Path], room: Room, subset: str | None) -> 
         ours = _chosen(path, stack, subset)
         if leds is None:
             leds = ours
-        elif not _alike(leds, ours):
+        elif not same_leds(leds, ours):
             raise ValueError(f"{path.name} has other LEDs, or in another order, than {next(iter(matched)).name}")
         given = Picture(path.name, stack.joined(ours.plane.tolist()), room, stack.pixel_um)
         target = open_picture(other, room)
@@ -135,12 +135,13 @@ def _chosen(path: Path, stack: ImageStack, subset: str | None) -> LedTable:
     return choose(stack.leds, subset, brightfield=bool((stack.leds.kind == "brightfield").any()))
 
 
-def _alike(one: LedTable, other: LedTable) -> bool:
+def same_leds(one: LedTable, other: LedTable) -> bool:
+    """Return whether the planes of two tables were lit alike, in one order."""
     if len(one) != len(other):
         return False
     same = [(getattr(one, name) == getattr(other, name)).all() for name in ("exposure", "kind")]
     near = [
-        np.allclose(getattr(one, name), getattr(other, name), atol=0.01, equal_nan=True)
-        for name in ("polar_deg", "azimuth_deg", "wavelength_um")
+        np.allclose(one.wavelength_um, other.wavelength_um, atol=0.01, equal_nan=True),
+        np.allclose(one.direction, other.direction, rtol=0, atol=2e-4),  # 0.01 degrees
     ]
     return all(same) and all(near)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_cellrestore.leds import LedTable, clearest
-from napari_cellrestore.pairs.crop import Crop, Pairs
+from napari_cellrestore.pairs.crop import Crop, Pairs, Test
 from napari_cellrestore.pairs.defocus import DefocusPairs
 from napari_cellrestore.pairs.folders import folder_fields, match_folders
 from napari_cellrestore.pairs.images import OTHER_UNITS, Field, ImagePairs, usual_levels
@@ -31,7 +32,7 @@ from napari_cellrestore.pairs.split import (
 )
 from napari_cellrestore.pairs.stacks import some, stack_fields, stacks_in
 from napari_cellrestore.pairs.unpaired import MixedPairs, UnpairedImages
-from napari_cellrestore.pairs.way_back import WayBack, turned_round
+from napari_cellrestore.pairs.way_back import WayBack, turned_round_tests
 from napari_cellrestore.recipe import Augmentation, ImageSource, Recipe
 
 Array = np.ndarray
@@ -56,32 +57,30 @@ class TrainingImages:
         For the trainer.
     splits : dict of Split
         Files of the three sets by the name of the source: inputs of pairs; of unpaired images both folders.
-    test : callable
-        Returns an iterator over name and :class:`Crop` of everything that is kept for the test, whole.
+    tests : dict of callable
+        By the name of the source: what it keeps for the test.
     notes : tuple of str
         What the user should know, in sentences: what was left out and why, shifts, look-alikes.
     """
 
     pairs: Pairs
     splits: dict[str, Split]
-    test: Callable[[], Iterator[tuple[str, Crop]]]
+    tests: dict[str, Test]
     notes: tuple[str, ...] = ()
+
+    def test(self) -> Iterator[tuple[str, Crop]]:
+        """Yield everything that is kept for the test."""
+        return chain.from_iterable(test() for test in self.tests.values())
 
     def way_back(self) -> TrainingImages:
         """Return the same images with inputs and targets exchanged."""
-        return replace(
-            self,
-            pairs=WayBack(self.pairs),
-            test=lambda: ((name, turned_round(crop)) for name, crop in self.test()),
-        )
+        return replace(self, pairs=WayBack(self.pairs), tests=turned_round_tests(self.tests))
 
 
 class _Set(Pairs, Protocol):
-    """Pairs that know how many they are and what is kept for the test."""
+    """Pairs that know how many they are."""
 
     def __len__(self) -> int: ...
-
-    def test(self) -> Iterator[tuple[str, Crop]]: ...
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ class _Found:
     """What one source, or all sharp ones together, give."""
 
     pairs: _Set
+    tests: dict[str, Test]
     splits: dict[str, Split]
     files: list[Split]
     notes: list[str]
@@ -158,9 +158,8 @@ def training_images(recipe: Recipe) -> TrainingImages:
         *_few(everything),
     ]
     splits = {name: split for one in everything for name, split in one.splits.items()}
-    return TrainingImages(
-        _mixed(found), splits, lambda: chain.from_iterable(one.pairs.test() for one in everything), tuple(notes)
-    )
+    tests = {name: test for one in everything for name, test in one.tests.items()}
+    return TrainingImages(_mixed(found), splits, tests, tuple(notes))
 
 
 @contextmanager
@@ -177,8 +176,17 @@ def _naming(name: str) -> Iterator[None]:
 def _sharp(splits: dict[str, Split], wanted: _Wanted) -> _Found:
     train, validation, test = ([path for split in splits.values() for path in getattr(split, part)] for part in SETS)
     recipe = wanted.recipe
-    pairs = DefocusPairs(train, validation, recipe.pairs, test=test, in_planes=recipe.in_planes, room=wanted.room)
-    return _Found(pairs, splits, list(splits.values()), [], pairs.pictures)
+    pairs = DefocusPairs(
+        train,
+        validation,
+        recipe.pairs,
+        test=test,
+        in_planes=recipe.in_planes,
+        room=wanted.room,
+        intensity_range=recipe.intensity_range,
+    )
+    tests: dict[str, Test] = {name: partial(pairs.test, split.test) for name, split in splits.items()}
+    return _Found(pairs, tests, splits, list(splits.values()), pairs.notes, pairs.pictures)
 
 
 def _check_two_folders(source: ImageSource) -> None:
@@ -233,14 +241,16 @@ def _unpaired(name: str, source: ImageSource, wanted: _Wanted) -> _Found:
         augmentation=wanted.recipe.augmentation,
         intensity_range=wanted.recipe.intensity_range,
     )
-    return _Found(pairs, splits, list(splits.values()), pairs.notes, pictures, ours[0], theirs[0])
+    found = pairs, {name: pairs.test}, splits, list(splits.values()), pairs.notes
+    return _Found(*found, pictures, ours[0], theirs[0])
 
 
 def _recorded(name: str, pairs: ImagePairs, files: list[Split], fields: Mapping[Path, Field]) -> _Found:
     """Return what a source of recorded pairs gives; the first of ``files`` are those of its inputs."""
     targets = {path: field.target for path, field in fields.items()}
     inputs = [field.inputs[plane] for field in fields.values() for plane in field.usual(1)]
-    return _Found(pairs, {name: files[0]}, files, pairs.notes, targets, inputs, list(targets.values()))
+    found = pairs, {name: pairs.test}, {name: files[0]}, files, pairs.notes
+    return _Found(*found, targets, inputs, list(targets.values()))
 
 
 def _leds(name: str, source: ImageSource, wanted: _Wanted) -> _Found:

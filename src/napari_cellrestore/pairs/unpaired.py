@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_cellrestore.pairs.crop import VALIDATION_IMAGES, Crop, Pairs
 from napari_cellrestore.pairs.images import Field, ImagePairs
+from napari_cellrestore.pairs.led_stacks import same_leds
 from napari_cellrestore.pairs.picture import Picture
 from napari_cellrestore.recipe import Augmentation
 
@@ -100,7 +101,7 @@ class MixedPairs:
     Parameters
     ----------
     parts : sequence of Pairs
-        With the same channels and the same range of grey levels.
+        With the same channels, the same range of grey levels, and of LED stacks the same LEDs in one order.
     shares : sequence of float, optional
         How often each is drawn, relative to the others; alike where left out.
     names : sequence of str, optional
@@ -129,6 +130,13 @@ class MixedPairs:
                     raise ValueError(
                         f"{what} is {first} of {names[0]}, {getattr(part, what)} of {name}: they cannot train one network; {hint}"
                     )
+        self.leds, *others = (getattr(part, "leds", None) for part in parts)
+        for name, leds in zip(names[1:], others, strict=True):
+            if leds is not self.leds and (leds is None or self.leds is None or not same_leds(self.leds, leds)):
+                raise ValueError(
+                    f"{name} has other LEDs, or in another order, than {names[0]}: they cannot train one network; bring the planes "
+                    "and tables of both into one order"
+                )
         self._parts = list(parts)
         self._shares = np.asarray(shares, float) / sum(shares)
         self.in_channels, self.out_channels = parts[0].in_channels, parts[0].out_channels

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
+
 import numpy as np
 
-from napari_cellrestore.pairs.crop import Crop, Pairs
+from napari_cellrestore.pairs.crop import Crop, Pairs, Test
 
 
 class WayBack:
@@ -35,3 +38,12 @@ class WayBack:
 def turned_round(crop: Crop) -> Crop:
     """Return a crop whose input and target have changed places."""
     return crop._replace(input=crop.target, target=crop.input)
+
+
+def turned_round_tests(tests: Mapping[str, Test]) -> dict[str, Test]:
+    """Return what is kept for the test, by source, with inputs and targets exchanged."""
+
+    def turned(test: Test) -> Iterator[tuple[str, Crop]]:
+        return ((name, turned_round(crop)) for name, crop in test())
+
+    return {source: partial(turned, test) for source, test in tests.items()}

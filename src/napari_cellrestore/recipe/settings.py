@@ -33,7 +33,7 @@ class DefocusSettings(_Settings):
     @model_validator(mode="after")
     def _levels_in_order(self) -> DefocusSettings:
         low_um, high_um = self.levels_um
-        if not low_um < high_um:
+        if not low_um <= high_um:
             raise ValueError(f"levels_um are {low_um:g} to {high_um:g}: give the lower one first")
         return self
 
