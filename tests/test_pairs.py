@@ -154,6 +154,13 @@ def test_look_alikes_are_noted(tmp_path):
     assert (prints[0] != prints[1]).mean() < 0.1 < 0.3 < (prints[0] != prints[2]).mean()
 
 
+def test_one_image_in_two_files_is_not_learnt_from_and_tested_on(tmp_path):
+    folder = save(tmp_path / "grey", [f"{i}.png" for i in range(8)], lambda i: texture(i, sigma=6))
+    write_tiff(folder / "9.tif", ImageStack(imread(folder / "0.png"), "YX"))  # other bytes, the same pixels
+    with pytest.raises(ValueError, match=r"grey/9\.tif and grey/0\.png are the same image: one would be learnt from"):
+        training_images(recipe(ImageSource(input=str(folder)), pairs={"wavelengths_um": (0.53,)}))
+
+
 # --- simulated defocus ---------------------------------------------------------------------------------------
 
 #: First crops of 48 px with seed 7 of the images of ``smears``: sum and some green

@@ -323,17 +323,24 @@ def source_names(sources: Sequence[ImageSource]) -> list[str]:
 
 
 def _look_alikes(found: Iterable[_Found]) -> list[str]:
-    """Return a note on images in training that look like one held out."""
+    """Return a note on images in training that look like one held out; ValueError where one is the same."""
     prints: dict[str, dict[str, Array]] = {name: {} for name in SETS}
-    number = 0
+    pictures: dict[str, Picture] = {}
     for one in found:
         for split in one.files:
             for name in SETS:
                 for path in getattr(split, name):
-                    if path in one.look and number < LOOK_ALIKE_IMAGES:
-                        prints[name][f"{path.parent.name}/{path.name}"] = fingerprint(one.look[path].whole())
-                        number += 1
+                    if path in one.look and len(pictures) < LOOK_ALIKE_IMAGES:
+                        called = f"{path.parent.name}/{path.name}"
+                        pictures[called] = one.look[path]
+                        prints[name][called] = fingerprint(one.look[path].whole())
     alike = look_alikes(prints)
+    for a, b in alike:
+        if np.array_equal(pictures[a].whole(), pictures[b].whole()):
+            raise ValueError(
+                f"{a} and {b} are the same image: one would be learnt from and the other tested on; remove one, or keep them "
+                "together by slide"
+            )
     if not alike:
         return []
     pairs = ", ".join(f"{a} and {b}" for a, b in alike[:3]) + (", ..." if len(alike) > 3 else "")
