@@ -156,7 +156,7 @@ def test_look_alikes_are_noted(tmp_path):
 
 def test_one_image_in_two_files_is_not_learnt_from_and_tested_on(tmp_path):
     folder = save(tmp_path / "grey", [f"{i}.png" for i in range(8)], lambda i: texture(i, sigma=6))
-    write_tiff(folder / "9.tif", ImageStack(imread(folder / "0.png"), "YX"))  # other bytes, the same pixels
+    write_tiff(folder / "9.tif", open_stack(folder / "0.png"))  # other bytes, the same pixels
     with pytest.raises(ValueError, match=r"grey/9\.tif and grey/0\.png are the same image: one would be learnt from"):
         training_images(recipe(ImageSource(input=str(folder)), pairs={"wavelengths_um": (0.53,)}))
 
@@ -988,5 +988,4 @@ def test_a_pixel_that_is_no_number_is_said_of_its_image():
     with pytest.raises(
         ValueError, match=r"^target of cells 4.*: pixels are not finite \(NaN or infinite\); mend the image"
     ):
-        for seed in range(2000):
-            pairs.crop(np.random.default_rng(seed), 64)
+        [pairs.crop(np.random.default_rng(seed), 64) for seed in range(2000)]
