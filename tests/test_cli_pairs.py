@@ -188,6 +188,14 @@ def test_a_pixel_size_can_be_given(run, folders, scans):
     assert "from 1 field;" in out[-1]
 
 
+def test_a_pixel_size_for_both_does_not_change_what_the_stained_file_states(run, folders, scans):
+    write_tiff(folders / "blank.tif", scans["smear4"][0].replace(pixel_um=None))
+    options = {"unstained": "blank.tif", "stained": "after/smear4.tif"}
+    _, out, _ = run("--pixel-um", "0.3", "--dry-run", **options)
+    said = "stained smear4.tif states pixels of 0.25 um, pixel_um is 0.3: what the file states is taken"
+    assert sum(line.strip().endswith(said) for line in out) == 1
+
+
 def test_kinds_of_pairs_are_listed(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["pairs", "--help"])

@@ -1047,6 +1047,8 @@ def test_annotations_that_are_no_table_leave_time(tmp_path):
     assert (open_stack(path).axes, open_stack(path).leds) == ("TYX", None)
     ome_with_leds(path, [{"objective": "20x"}] * 2, (1, 1))
     assert open_stack(path).axes == "TYX"
+    ome_with_leds(path, [{"index": i, "comment": "x"} for i in range(3)], (1, 1, 1))  # a number, and no LED
+    assert (open_stack(path).axes, open_stack(path).leds) == ("TYX", None)
     ome_with_leds(path, rows[:1] * 2, (None, None))
     with pytest.raises(
         ValueError, match=r"LED 0 at exposure single is in row 0 already: .*; correct them, or name the axes"
@@ -1069,7 +1071,9 @@ def stacks(draw):
     um = st.floats(1e-3, 50)
     size = dict(zip(axes, shape, strict=True))
     positions = st.lists(st.floats(-50, 50), min_size=size.get("Z", 1), max_size=size.get("Z", 1))
-    leds = LedTable(index=range(size["A"]), polar_deg=draw(um), azimuth_deg=30, gain=2) if "A" in size else None
+    polar_deg, leds = draw(st.floats(1, 50)), None
+    if "A" in size:
+        leds = LedTable(index=range(size["A"]), polar_deg=polar_deg, azimuth_deg=30 * np.arange(size["A"]), gain=2)
     return ImageStack(
         da.from_array(data, chunks=(1,) * len(lead) + tuple(shape[len(lead) :])),
         axes,

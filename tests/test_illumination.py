@@ -109,6 +109,35 @@ def test_means_by_hand(lazy):
     np.testing.assert_array_equal(brightfield(stack, 0.4, saturation=21), np.full((2, 3), 15))
 
 
+@pytest.mark.parametrize(
+    ("exposures", "levels", "expected"),
+    [
+        ([["high"], ["high"]], [40, 100], 70),  # as the selection of high exposures leaves them
+        ([["low", "high"], ["low", "high"]], [10, 40, 20, 80], 15),
+        ([["low", "high"], ["high"]], [10, 40, 100], 70),
+        ([["low", "high", "hdr"], ["hdr"]], [10, 40, 20, 30], 25),
+        ([["low", "hdr"], ["low", "high"]], [10, 15, 30, 90], 20),
+    ],
+)
+def test_each_led_counts_once_at_an_exposure_that_all_have(exposures, levels, expected):
+    leds = LedTable(
+        index=[led for led, each in enumerate(exposures) for _ in each],
+        polar_deg=30,
+        azimuth_deg=[90 * led for led, each in enumerate(exposures) for _ in each],
+        exposure=[one for each in exposures for one in each],
+    )
+    dark = darkfield(stack_of(np.array(levels, np.uint8), leds), 0.4)
+    np.testing.assert_array_equal(dark, np.full((2, 3), expected))
+
+
+def test_high_exposures_are_not_mixed_with_others():
+    leds = LedTable(index=[4, 5], polar_deg=30, azimuth_deg=[0, 90], exposure=["low", "high"])
+    with pytest.raises(
+        ValueError, match=r"plane 1 \(LED 5\) is a high exposure, .*, plane 0 \(LED 4\) is low: give planes"
+    ):
+        darkfield(stack_of(np.array([10, 100], np.uint8), leds), 0.4)
+
+
 def test_saturated_pixels_are_told_one_by_one():
     planes = np.zeros((2, 1, 3), np.uint8)
     planes[0] = 10, 255, 30
@@ -344,6 +373,20 @@ def test_shuffled_planes(part):
     (finding,) = check_leds(panel(planes), na=NA).findings
     assert (finding.plane, finding.what) == (None, "order")
     assert finding.sentence.startswith("the planes are not in the order of the table: ")
+
+
+@pytest.mark.parametrize("exposures", [("low", "high"), ("low",)])
+def test_shuffled_planes_of_arms_that_have_exposures_of_their_own(exposures):
+    sample = blood_phantom((256, 256), 0.125, seed=0, white_per_mm2=1500)
+    leds = arm_leds(darkfield_exposures=exposures)
+    leds = metered(leds, sample.transmission(), 0.125, WULFF_2022, target=0.65, percentile=99.9)
+    lit = led_stack(sample.transmission(), 0.125, WULFF_2022, leds, dtype=np.uint8, level=120, step=2)
+    assert not any(one.what == "order" for one in check_leds(lit, na=0.4).findings)
+    order = np.random.default_rng(1).permutation(len(leds))
+    (told,) = [one for one in check_leds(lit.replace(data=lit.data[order]), na=0.4).findings if one.what != "saturated"]
+    assert told.sentence.startswith(
+        "the planes are not in the order of the table: planes inside NA 0.4 are no more like"
+    )
 
 
 @pytest.mark.parametrize(("step", "said"), [(1, "late"), (-1, "early")])

@@ -51,7 +51,7 @@ def test_csv_is_read_by_its_header(tmp_path):
 
 
 def test_brightfield_is_strictly_below_the_aperture():
-    leds = LedTable(index=[0, 1, 2], polar_deg=[29.999, 30, 30.001], azimuth_deg=[0, 0, 0])
+    leds = LedTable(index=[0, 1, 2], polar_deg=[29.999, 30, 30.001], azimuth_deg=[0, 120, 240])
     assert leds.brightfield(0.5 + 1e-12).tolist() == [True, True, False]
     assert leds.brightfield(0.4999999).tolist() == [True, False, False]
     with pytest.raises(ValueError, match="na is 0: a numerical aperture is a positive number"):
@@ -152,7 +152,29 @@ def test_bad_columns():
         LedTable(index=[0], polar_deg=[1], azimuth_deg=0, wavelength_um=-0.5)
 
 
+def test_two_numbers_for_one_led_are_refused():
+    said = (
+        r"row 2: LED 4 is where LED 3 of row 1 is, at 30 deg \(270 deg around the axis\) and exposure single: give each"
+    )
+    with pytest.raises(ValueError, match=said):
+        LedTable(index=[0, 3, 4], polar_deg=[0, 30, 30], azimuth_deg=[0, -90, 270])
+    with pytest.raises(ValueError, match="LED 1 is where LED 0 of row 0 is"):
+        LedTable(index=[0, 1], polar_deg=0, azimuth_deg=[0, 90])  # on the axis there is but one direction
+    LedTable(index=[-2, -1], polar_deg=0, azimuth_deg=0, kind="brightfield")
+    rectangular_leds(64, 64, 4, 60)  # at 70 deg and more LEDs are close
+
+
+def test_a_magnification_is_no_aperture():
+    leds = LedTable(index=[0, 1], polar_deg=[0, 30], azimuth_deg=0)
+    assert leds.brightfield(1.49).all()
+    with pytest.raises(
+        ValueError, match=r"na is 20, above 1\.7: is it the magnification\? Give the numerical aperture"
+    ):
+        leds.brightfield(20)
+
+
 def test_one_led_in_two_colours_is_no_duplicate():
+    LedTable(index=[0, 1], polar_deg=1, azimuth_deg=0, wavelength_um=[0.63, 0.53])
     leds = LedTable(index=[3, 3], polar_deg=1, azimuth_deg=0, wavelength_um=[0.63, 0.53])
     assert leds.wavelength_um.tolist() == [0.63, 0.53]
 

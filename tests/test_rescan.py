@@ -382,6 +382,23 @@ def test_what_defocus_moves_is_in_register(defocus_um):
     assert [found.planes for found in shifted_planes(lit.replace(data=planes), 0.4)] == [(7,)]
 
 
+def test_a_dark_led_whose_exposures_all_moved_and_an_empty_plane_are_told():
+    leds = arm_leds()
+    sample = blood_phantom((384, 384), 0.125, seed=0, white_per_mm2=1500)
+    lit = led_stack(sample.transmission(), 0.125, WULFF_2022, leds, level=120, high_over_low=2.5, step=2)
+    assert list(shifted_planes(lit, 0.4)) == []
+    planes = lit.data.copy()
+    rows = np.flatnonzero(leds.index == 14)
+    planes[rows] = np.roll(planes[rows], 8, axis=1)
+    planes[70] = 3
+    empty, *moved = shifted_planes(lit.replace(data=planes), 0.4)
+    assert str(empty) == "plane 70 has nothing in it, all its pixels are the same"
+    assert [found.planes for found in moved] == [(row,) for row in rows]
+    assert all(found.shift_px == pytest.approx((-8, 0), abs=1) for found in moved)
+    planes[rows[1]] = lit.data[rows[1]]  # one of both is not told a second time by the other
+    assert [found.planes for found in shifted_planes(lit.replace(data=planes), 0.4)] == [(70,), (rows[0],)]
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("colour", ["red", "green", "blue"])
 def test_recorded_planes_are_in_register(real_data, colour):
@@ -506,6 +523,10 @@ def test_shifted_planes_speak_against_the_whole_field(lit, stained):
     (field,) = judge([pair_field(lit.replace(data=planes), as_stack(stained), "one")])
     assert field.reason.startswith("planes of the LED stack do not lie on its bright field: plane 3 by ")
     assert all(pair.reason for pair in field.cells)
+    planes = lit.data.copy()
+    planes[6] = 9
+    (field,) = judge([pair_field(lit.replace(data=planes), as_stack(stained), "one")])
+    assert field.reason == "plane 6 has nothing in it, all its pixels are the same"
 
 
 def test_what_cannot_be_paired_says_why(lit, stained):
@@ -695,6 +716,47 @@ def test_a_bad_field_has_a_reason_and_the_others_are_paired(folders, lit, staine
     assert "broken.tif" in found["broken"].reason
     assert "has no LED table" in found["plain"].reason
     assert found["one"].reason == ""
+
+
+def test_a_field_without_a_position_has_none_in_the_table(folders, lit, stained):
+    for name in ("slide.01", "slide.02", "Slide"):
+        write_tiff(folders / "before" / f"{name}.tif", lit)
+        write_tiff(folders / "after" / f"{name}.tif", as_stack(stained))
+    table = folders / "before" / "positions.csv"
+    table.write_text("name,x_um,y_um\nONE.ome.tif,1,2\nslide.01,10000,20000\nslide.tif,5,6\n")
+    scans = find_scans(folders / "before", folders / "after")
+    where = {name: scans.on_slide(name, (1.0, 1.0)) for name in scans.fields}
+    assert np.isnan(where.pop("slide.02")).all()
+    assert where == {"one": (3, 2), "slide.01": (20001, 10001), "Slide": (7, 6)}
+    assert scans.on_slide("slide.02", (1.0, 1.0), stained=True) == (1, 1)  # there is no table
+    found = replace(scans, fields={name: scans.fields[name] for name in ("slide.01", "slide.02")})
+    (placed, unplaced) = judge(list(pair_scans(found)))
+    assert not any("positions.csv" in note for note in placed.notes)
+    said = f"{table} has no row for slide.02.tif: unstained coordinates of its cells are left empty"
+    assert said in unplaced.notes
+    list(write_pairs(folders / "pairs", found, [placed, unplaced]))
+    with (folders / "pairs" / "pairs.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["field"]: row for row in csv.DictReader(file)}
+    assert (rows["slide.02"]["x_um"], rows["slide.02"]["y_um"]) == ("", "")
+    assert float(rows["slide.01"]["y_um"]) > 20000
+
+
+def test_a_pixel_size_that_a_file_states_is_not_that_of_the_other_scan(folders, lit, stained):
+    write_tiff(folders / "before" / "one.ome.tif", lit.replace(pixel_um=None), overwrite=True)
+    write_tiff(folders / "after" / "One.tif", as_stack(stained, 0.125), overwrite=True)
+    homes = folders / "before", folders / "after"
+    ours, theirs = find_scans(*homes, pixel_um=0.25).open("one")
+    assert (ours.pixel_um, theirs.pixel_um) == (0.25, 0.125)
+    (found,) = pair_scans(find_scans(*homes, pixel_um=0.25))
+    assert (
+        found.notes[0] == "stained One.tif states pixels of 0.125 um, pixel_um is 0.25: what the file states is taken"
+    )
+    other = find_scans(*homes, pixel_um=0.25, stained_pixel_um=0.25)
+    assert other.open("one")[1].pixel_um == 0.25
+    (found,) = pair_scans(other)
+    assert found.notes[0] == "stained One.tif states pixels of 0.125 um, stained_pixel_um is 0.25: that is taken"
+    (found,) = pair_scans(find_scans(*homes))
+    assert "does not say; give pixel_um (--pixel-um) in micrometres" in found.reason
 
 
 def test_positions_must_be_numbers(folders):

@@ -224,6 +224,25 @@ def test_selection_becomes_a_lazy_layer_with_its_part_of_the_table(viewer, add, 
     assert len(widget.plan.plan.spots) == 30
 
 
+def test_a_selection_is_of_the_time_and_the_table_that_are_shown(viewer, add, open_widget, rng):
+    leds = LedTable(index=range(3), polar_deg=[0, 10, 30], azimuth_deg=0)
+    pixels = rng.integers(0, 255, (2, 3, 8, 8)).astype(np.uint8)
+    layer = add(ImageStack(pixels, "TAYX", leds=leds), name="cells")
+    widget = open_widget()
+    for moment in (0, 1):
+        viewer.dims.set_point(0, moment)
+        widget.selection.select([1, 2])
+        widget.selection.button.click()
+        np.testing.assert_array_equal(np.asarray(viewer.layers["cells selection"].data), pixels[moment, 1:])
+    widget.selection.button.click()
+    assert "already" in widget.status.text()
+    widget.give_table(LedTable(index=range(3), polar_deg=[0, 20, 40], azimuth_deg=90), "another")
+    widget.selection.select([1, 2])
+    widget.selection.button.click()
+    assert stack_from_layer(viewer.layers["cells selection"]).leds.polar_deg.tolist() == [20, 40]
+    assert layer in viewer.layers
+
+
 # --- checks --------------------------------------------------------------------------------------------------
 
 

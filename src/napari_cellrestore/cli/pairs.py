@@ -28,8 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stained", type=Path, metavar="STAINED", help="stained image of the field, or folder of those of the same names"
     )
     led.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for pairs and tables")
-    led.add_argument("--pixel-um", type=float, metavar="UM", help="pixel size of both, where files do not say")
-    led.add_argument("--stained-pixel-um", type=float, metavar="UM", help="that of the stained scan, if it is another")
+    led.add_argument(
+        "--pixel-um", type=float, metavar="UM", help="pixel size; of stained scans only where files do not say"
+    )
+    led.add_argument("--stained-pixel-um", type=float, metavar="UM", help="that of the stained scans")
     led.add_argument("--leds", type=Path, metavar="CSV", help="LED table of all stacks; else NAME.leds.csv beside each")
     led.add_argument("--na", type=float, default=0.4, help="numerical aperture of the unstained scan (0.4)")
     led.add_argument("--crop-px", type=int, default=64, metavar="PX", help="side of the crops (64)")
@@ -108,7 +110,7 @@ def _led(options: argparse.Namespace) -> int:
         options.stained,
         leds=options.leds,
         pixel_um=options.pixel_um,
-        stained_pixel_um=options.stained_pixel_um or options.pixel_um,
+        stained_pixel_um=options.stained_pixel_um,
     )
     colours = {"hue_deg": options.hue, "saturation": options.saturation, "value": options.value}
     colours |= dict(zip(("smallest_um2", "largest_um2"), options.area, strict=True))
@@ -224,8 +226,9 @@ def _say_field(options: argparse.Namespace, scans: Scans, field: FieldPairs, num
     elif match is not None and not match.reason and not field.reason:
         turned = f"turned by {match.place.rotation_deg:+.2f} deg, scale {match.place.scale:.4f}"
         print(f"matched   {field.name} ({number}): {turned}, {len(field.cells)} white cells", flush=True)
+    if not options.json:
         for note in field.notes:
-            print(f"          {note}")
+            print(f"{field.name}: {note}" if field.reason else f"          {note}", flush=True)
     if field.reason:
         _wrong(f"{field.name}: {field.reason}")
 

@@ -165,7 +165,7 @@ def _places(leds: LedTable, by_place: bool = False) -> npt.NDArray[np.complex128
     """Return places in mm, or directions, as x + iy."""
     if by_place:
         return np.asarray(leds.x_mm + 1j * leds.y_mm)
-    return np.asarray(np.sin(np.radians(leds.polar_deg)) * np.exp(1j * np.radians(leds.azimuth_deg)))
+    return leds.direction
 
 
 # --- what the merged stack says --------------------------------------------------------------------------------

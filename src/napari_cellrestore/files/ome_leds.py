@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from xml.etree import ElementTree
 
-from napari_cellrestore.leds.reading import Row
+from napari_cellrestore.leds.reading import Row, name_leds
+
+log = logging.getLogger(__name__)
 
 Element = ElementTree.Element
 
@@ -15,7 +18,8 @@ def ome_led_rows(root: Element, pixels: Element) -> tuple[Row, ...]:
 
     OME has no words for the LEDs of an array. What is read are ``MapAnnotation`` elements that planes refer to, with the
     columns of a table as keys (``index``, ``polar_deg``, ``azimuth_deg`` ...), and ``ExposureTime`` of the planes: where
-    no exposure is annotated and an LED has planes of two times, the shorter is "low" and the longer "high".
+    no exposure is annotated and an LED has planes of two times, the shorter is "low" and the longer "high". Others number
+    planes by ``index`` too: without angles or places it is no table.
     """
     maps = {
         annotation.get("ID"): {pair.get("K", ""): pair.text or "" for pair in annotation.iter() if pair.get("K")}
@@ -31,6 +35,9 @@ def ome_led_rows(root: Element, pixels: Element) -> tuple[Row, ...]:
             place = tuple(int(plane.get(f"The{axis}", 0)) for axis in "TCZ")
             rows[place] = row, None if time is None else float(time)
     if not rows or sorted(_sizes(pixels)) != [1, 1, len(rows)]:
+        return ()
+    if not name_leds({name for row, _ in rows.values() for name in row}):
+        log.debug("planes have an index but no angles or places: no table of LEDs")
         return ()
     return _with_exposures([rows[place] for place in sorted(rows)])
 

@@ -69,9 +69,10 @@ def check_leds(stack: ImageStack, *, na: float, saturation: float | None = None)
     - **Black**: all pixels are the same, or the plane is 20 times darker than usual at its angle.
     - **Saturated**: more than a thousandth of the pixels.
     - **Order**: planes whose light enters the objective are about equally bright, those outside the aperture far darker
-      and darker the larger the angle, among planes of one exposure, wavelength and gain; outside, neighbouring LEDs give
-      images that are alike, more than if all planes are moved on by one. No two planes have the same pixels. Two planes
-      from opposite sides, or of neighbours, can be too alike to tell. Planes within 15 % of the aperture are not judged.
+      and darker the larger the angle, among planes of one exposure, wavelength and gain; neighbouring LEDs give images that
+      are alike, inside more than those outside, outside more than if all planes are moved on by one. No two planes have
+      the same pixels. Two planes from opposite sides, or of neighbours, can be too alike to tell. Planes within 15 % of the
+      aperture are not judged.
     - **Shifted**: by more than 1.8 px against the planes of neighbouring LEDs; and all planes inside or outside the
       aperture against brightfield. See :mod:`~napari_cellrestore.illumination.shifts`.
     - **Missing**: gaps in panels and rings, see :func:`~napari_cellrestore.leds.gaps.gaps`.

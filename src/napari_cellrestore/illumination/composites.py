@@ -1,12 +1,14 @@
 """Images made of many planes of an LED stack: brightfield, dark field, differential phase, colour by angle.
 
 All add up planes one by one: of a dask array the result is a dask array, which reads each plane once and holds a few of
-them. Of an LED that was taken at two exposures the plane of "high" is left out, so that each LED counts once; other
-differences in exposure and gain are not evened out. Planes of the kind "brightfield", lit by many LEDs, are never part.
+them. Each LED counts once at each wavelength: at the exposure that all of them have, of several the first of
+:data:`PREFERRED`. "high" is not mixed with others; other differences in exposure and gain are not evened out. Planes of
+the kind "brightfield", lit by many LEDs, are never part.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import dask.array as da
@@ -16,6 +18,8 @@ import numpy.typing as npt
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.stack import ImageStack
 
+#: Which plane of an LED is taken where it has several.
+PREFERRED = ("hdr", "single", "low", "high")
 #: LEDs whose light is this close to the line between two halves are part of neither.
 LINE_DEG = 1.0
 #: Partial sums that are added at once: few are in memory.
@@ -48,7 +52,7 @@ def brightfield(stack: ImageStack, na: float, *, saturation: float | None = None
     Raises
     ------
     ValueError
-        Other axes, no table, no LED inside the aperture.
+        Other axes, no table, no LED inside the aperture, high exposures beside others.
 
     Examples
     --------
@@ -105,7 +109,7 @@ def differential_phase(stack: ImageStack, azimuth_deg: float, na: float, *, satu
     if not np.isfinite(azimuth_deg):
         raise ValueError(f"azimuth_deg is {azimuth_deg}: give an angle in degrees")
     along = np.sin(np.radians(leds.polar_deg)) * np.cos(np.radians(leds.azimuth_deg - azimuth_deg))
-    inside, line = leds.brightfield(na), np.sin(np.radians(LINE_DEG))
+    inside, line = np.isin(np.arange(len(leds)), single_leds(leds, leds.brightfield(na))), np.sin(np.radians(LINE_DEG))
     one, other = (
         _mean(
             stack.data,
@@ -160,8 +164,23 @@ def lit_table(stack: ImageStack) -> LedTable:
 
 
 def single_leds(leds: LedTable, wanted: npt.NDArray[np.bool_]) -> Rows:
-    """Return the rows, of those wanted, of one LED each, every LED once."""
-    return np.flatnonzero(wanted & (leds.kind != "brightfield") & (leds.exposure != "high"))
+    """Return the rows, of those wanted, of one LED each, every LED once at each wavelength; see this module.
+
+    ValueError where some LEDs have nothing but the exposure "high" and others do not have it.
+    """
+    taken: defaultdict[tuple[int, float], dict[str, int]] = defaultdict(dict)
+    for row in np.flatnonzero(wanted & (leds.kind != "brightfield")).tolist():
+        taken[int(leds.index[row]), float(np.nan_to_num(leds.wavelength_um[row]))][str(leds.exposure[row])] = row
+    shared = [exposure for exposure in PREFERRED if all(exposure in planes for planes in taken.values())]
+    rows = [next(planes[one] for one in (*shared, *PREFERRED) if one in planes) for planes in taken.values()]
+    high = leds.exposure[rows] == "high"
+    if high.any() and not high.all():
+        one, other = rows[int(high.argmax())], rows[int(high.argmin())]
+        raise ValueError(
+            f"plane {one} (LED {leds.index[one]}) is a high exposure, the only one of its LED, plane {other} "
+            f"(LED {leds.index[other]}) is {leds.exposure[other]}: give planes of one exposure, or leave this LED out"
+        )
+    return np.array(sorted(rows), np.intp)
 
 
 def _rows(leds: LedTable, wanted: npt.NDArray[np.bool_], said: str) -> Rows:

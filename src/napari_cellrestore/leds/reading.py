@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ def by_plane(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: int(row.get("plane") or 0))
 
 
+def name_leds(names: Collection[str]) -> bool:
+    """Return whether names of columns are those of a table of LEDs: index, and angles or places."""
+    return "index" in names and any(set(where) <= set(names) for where in (_ANGLES, _PLACE))
+
+
 def table_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Return the columns that a :class:`~napari_cellrestore.leds.LedTable` is made of.
 
@@ -91,7 +96,7 @@ def table_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
         raise ValueError("it has no rows; give a header line and one row a plane")
     names = {name: None for row in rows for name in row}  # in their order
     has_angles = names.keys() >= set(_ANGLES)
-    if "index" not in names or not (has_angles or names.keys() >= set(_PLACE)):
+    if not name_leds(names):
         raise ValueError(
             f"its columns are {shortly(', '.join(map(str, names)))}; give a header line with index, {', '.join(_ANGLES)}, or "
             f"{', '.join(_PLACE)} instead of angles"

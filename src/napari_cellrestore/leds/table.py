@@ -21,6 +21,8 @@ KINDS = ("point", "brightfield", "darkfield")
 
 #: Longest wavelength of a table: a number above it is one of nanometres.
 LONGEST_UM = 20.0
+#: No objective has a larger numerical aperture.
+LARGEST_NA = 1.7
 #: Directions of one LED in several rows differ by no more than this, as sine of the angle: a degree.
 ONE_PLACE = 0.0175
 #: A column is given as a list or a single value and kept as an array with one value a row.
@@ -84,13 +86,12 @@ class LedTable:
         self._check_once()
 
     def _check_once(self) -> None:
-        """Refuse an LED that is there twice at one exposure, and one number for LEDs in two directions."""
+        """Refuse an LED that is there twice at one exposure, and one number for LEDs in two directions or the reverse."""
         exposed: dict[tuple[Any, ...], int] = {}
         places: dict[tuple[Any, ...], int] = {}
+        from_there: dict[tuple[Any, ...], int] = {}
         together = self.kind == "brightfield"
-        direction = np.where(
-            together, 0, np.sin(np.radians(self.polar_deg)) * np.exp(1j * np.radians(self.azimuth_deg))
-        )
+        direction = np.where(together, 0, self.direction)
         colour = np.nan_to_num(self.wavelength_um)
         for row, led in enumerate(self.index.tolist()):
             exposure = (led, self.exposure[row], bool(together[row]), colour[row])
@@ -104,6 +105,14 @@ class LedTable:
                 raise ValueError(
                     f"row {row}: LED {led} is at {self.polar_deg[row]:g} deg ({self.azimuth_deg[row]:g} deg around the axis), in "
                     f"row {first} at {self.polar_deg[first]:g} ({self.azimuth_deg[first]:g}): give each LED a number of its own"
+                )
+            # to a hundredth of a degree, as tables are rounded: in large arrays LEDs at the rim are half a degree apart
+            place = (np.round(direction[row], 4), *exposure[1:])
+            if not together[row] and (first := from_there.setdefault(place, row)) != row:
+                raise ValueError(
+                    f"row {row}: LED {led} is where LED {self.index[first]} of row {first} is, at {self.polar_deg[row]:g} deg "
+                    f"({self.azimuth_deg[row]:g} deg around the axis) and exposure {self.exposure[row]}: give each LED once, and "
+                    "wavelength_um where they are of other colours"
                 )
 
     def _refuse(self, wrong: npt.NDArray[np.bool_], column: str, allowed: str) -> None:
@@ -150,6 +159,11 @@ class LedTable:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         return table[np.argsort(table.plane)]
+
+    @property
+    def direction(self) -> npt.NDArray[np.complex128]:
+        """Where the light goes across the axis, ``sin(polar) exp(i azimuth)``: one number for one direction."""
+        return np.asarray(np.sin(np.radians(self.polar_deg)) * np.exp(1j * np.radians(self.azimuth_deg)))
 
     def counted(self) -> LedTable:
         """Return the table whose rows are planes 0, 1, 2 ... in this order; itself where they are."""
@@ -198,8 +212,7 @@ class LedTable:
 
     def brightfield(self, na: float) -> npt.NDArray[np.bool_]:
         """Return for each row whether its light enters an objective in air directly, ``sin(polar) < na``."""
-        if not na > 0:
-            raise ValueError(f"na is {na}: a numerical aperture is a positive number")
+        check_na(na)
         return np.asarray(np.sin(np.radians(self.polar_deg)) < na)
 
     def __len__(self) -> int:
@@ -224,6 +237,14 @@ class LedTable:
     def __repr__(self) -> str:
         angles = f"{self.polar_deg.min():g} to {self.polar_deg.max():g} deg" if len(self) else "no rows"
         return f"<LedTable {len(self)} planes, {angles}, exposure {', '.join(sorted(set(self.exposure.tolist())))}>"
+
+
+def check_na(na: float) -> None:
+    """Raise ValueError for what is no numerical aperture of an objective."""
+    if not na > 0:
+        raise ValueError(f"na is {na}: a numerical aperture is a positive number")
+    if na > LARGEST_NA:
+        raise ValueError(f"na is {na:g}, above {LARGEST_NA:g}: is it the magnification? Give the numerical aperture")
 
 
 def _column(name: str, values: Any, n: int) -> npt.NDArray[Any]:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_cellrestore.leds.table import check_na
 from napari_cellrestore.rescan.cells import find_white_cells, said
 from napari_cellrestore.rescan.edges import EdgeMaps
 from napari_cellrestore.rescan.field import ROUGH, FieldMatch, match_field
 from napari_cellrestore.rescan.fine import REACH_PX, match_cell
 from napari_cellrestore.rescan.looks import LOOKS, accentuated, grey, resample
-from napari_cellrestore.rescan.planes import bright_plane, shifted_planes
+from napari_cellrestore.rescan.planes import ShiftedPlane, bright_plane, shifted_planes
 from napari_cellrestore.rescan.similarity import Similarity
 from napari_cellrestore.segment import Nucleus
 from napari_cellrestore.stack import ImageStack
@@ -184,8 +185,7 @@ def pair_field(
     pairs = [both.pair(f"{name}_{number:03d}", cell, crop_px, subpixel) for number, cell in enumerate(cells, 1)]
     if place_by == "cell":
         pairs = [_moved(pair, ours_um) for pair in pairs]
-    shifted = [str(plane) for plane in shifted_planes(unstained, na)]
-    return FieldPairs(name, match, pairs, _planes_reason(shifted), notes)
+    return FieldPairs(name, match, pairs, _planes_reason(list(shifted_planes(unstained, na))), notes)
 
 
 class _Scans:
@@ -264,8 +264,10 @@ def pixel_of(stack: ImageStack, given: float | None, which: str) -> float:
     """Return the pixel size in micrometres, that of the stack where none is given; ValueError where it is not known."""
     size = stack.pixel_yx_um if given is None else (given, given)
     if size is None:
+        option = "stained_pixel_um" if which == "stained" else "pixel_um"
         raise ValueError(
-            f"the pixel size of the {which} scan is not known: the file does not say, give it in micrometres"
+            f"the pixel size of the {which} scan is not known: the file does not say; give {option} "
+            f"(--{option.replace('_', '-')}) in micrometres"
         )
     if not (np.isfinite(size[1]) and size[1] > 0) or abs(size[0] / size[1] - 1) > 1e-3:
         raise ValueError(
@@ -290,8 +292,7 @@ def check_options(
         raise ValueError(f"place_by is {place_by!r}: use 'field' or 'cell'")
     if isinstance(crop_px, bool) or int(crop_px) != crop_px or crop_px < 16:
         raise ValueError(f"crop_px is {crop_px}: give a whole number of pixels, 16 or more")
-    if not (np.isfinite(na) and na > 0):
-        raise ValueError(f"na is {na}: a numerical aperture is a positive number")
+    check_na(na)
 
 
 def _scale_note(match: FieldMatch) -> list[str]:
@@ -301,8 +302,13 @@ def _scale_note(match: FieldMatch) -> list[str]:
     return [f"the scans differ in scale by {scale - 1:+.2%} beside the stated pixel sizes; places are corrected for it"]
 
 
-def _planes_reason(shifted: list[str]) -> str:
-    if not shifted:
-        return ""
-    more = f" and {len(shifted) - 3} more" if len(shifted) > 3 else ""
-    return f"planes of the LED stack do not lie on its bright field: {', '.join(shifted[:3])}{more}"
+def _planes_reason(shifted: Sequence[ShiftedPlane]) -> str:
+    empty, moved = ([str(plane) for plane in shifted if plane.empty == one] for one in (True, False))
+    if not moved:
+        return _some(empty)
+    said = f"planes of the LED stack do not lie on its bright field: {_some(moved)}"
+    return f"{said}; {_some(empty)}" if empty else said
+
+
+def _some(said: list[str]) -> str:
+    return ", ".join(said[:3]) + (f" and {len(said) - 3} more" if len(said) > 3 else "")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_cellrestore.illumination.planes import measure_planes
+from napari_cellrestore.illumination.shifts import outside_shifts
 from napari_cellrestore.illumination.sideways import sideways, slopes
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.register import estimate_shift
@@ -29,16 +31,21 @@ class ShiftedPlane:
         Its number, or those of all planes that were measured together.
     shift_px : (float, float) or None
         By how much it has to be moved down and right; None where it has nothing in common with the others.
+    empty : bool
+        All its pixels are the same.
     """
 
     planes: tuple[int, ...]
     shift_px: tuple[float, float] | None
+    empty: bool = False
 
     def __str__(self) -> str:
         if len(self.planes) > 3:
             who = f"the dark-field planes {self.planes[0]} to {self.planes[-1]}"
         else:
             who = f"plane {' and '.join(map(str, self.planes))}"
+        if self.empty:
+            return f"{who} has nothing in it, all its pixels are the same"
         return who + (" like nothing else" if self.shift_px is None else f" by {np.hypot(*self.shift_px):.1f} px")
 
 
@@ -95,7 +102,10 @@ def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) 
       shifts of all of them is taken out, since light from the side moves what is out of focus;
     - the mean of dark field against where bright field steepness: it shows edges, and light from all sides evens out on
       which side of a cell an edge is bright;
-    - planes of one dark-field LED at several exposures against each other.
+    - each dark-field plane against those of the nearest LEDs, by :func:`outside_shifts`;
+    - planes of one dark-field LED at several exposures against each other, where none of them was found before.
+
+    Planes whose pixels are all the same are told and not compared.
 
     Parameters
     ----------
@@ -109,7 +119,10 @@ def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) 
     leds = check_lit(stack)
     of_bright = bright_planes(leds, na)
     bright = grey(_mean(stack, of_bright))
-    inside = np.flatnonzero(leds.brightfield(na) & (leds.kind != "brightfield"))
+    planes = measure_planes(stack, None)
+    yield from (ShiftedPlane((row,), None, empty=True) for row in np.flatnonzero(planes.flat).tolist())
+    alone = ~planes.flat & (leds.kind != "brightfield")
+    inside, dark = np.flatnonzero(alone & leds.brightfield(na)), np.flatnonzero(alone & ~leds.brightfield(na))
     shifts = [_shift(bright, _plane(stack, plane)) for plane in inside]
     known = np.array([shift is not None for shift in shifts], bool)
     measured = np.array([shift for shift in shifts if shift is not None], float).reshape(-1, 2)
@@ -117,14 +130,18 @@ def shifted_planes(stack: ImageStack, na: float, *, still_px: float = STILL_PX) 
     left = iter(measured - light @ slopes(light, measured))
     for plane, shift in zip(inside, shifts, strict=True):
         yield from _if_far((int(plane),), None if shift is None else next(left), still_px)
-    dark = np.flatnonzero(~leds.brightfield(na) & (leds.kind != "brightfield"))
     if len(dark) >= 4:  # fewer light a cell from one side
         edges = steepness(bright, stack.pixel_um or 0.25)
         yield from _beside(edges, grey(_mean(stack, dark)), tuple(dark.tolist()), still_px)
+    off_px = np.nan_to_num(outside_shifts(planes, na, ~planes.flat))
+    far = np.hypot(*off_px.T) > still_px
+    for row in np.flatnonzero(far):
+        yield from _if_far((int(row),), -off_px[row], still_px)
     for led in np.unique(leds.index[dark]):
         first, *others = dark[leds.index[dark] == led]
         for other in others:
-            yield from _beside(_plane(stack, first), _plane(stack, other), (int(first), int(other)), still_px)
+            if not far[[first, other]].any():
+                yield from _beside(_plane(stack, first), _plane(stack, other), (int(first), int(other)), still_px)
 
 
 def _beside(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isclose, isnan, nan
 from pathlib import Path
 from typing import Any
 
 from napari_cellrestore.files import image_name, image_suffixes, is_zarr, open_stack
+from napari_cellrestore.files.zarr import SUFFIX
 from napari_cellrestore.leds import LedTable
 from napari_cellrestore.rescan.pairing import FieldPairs, check_options, pair_field
 from napari_cellrestore.stack import ImageStack
@@ -32,9 +34,11 @@ class Scans:
     leds : LedTable or None
         Of all unstained scans; None where each has its own.
     pixel_um, stained_pixel_um : float or None
-        Pixel sizes that are to be taken instead of those in the files.
+        Pixel sizes that are to be taken instead of those in the files. Stained scans that state none have that of the
+        unstained ones where no other is given.
     positions : (mapping, mapping)
-        Y and X in micrometres of the first pixel of each field on the slide, in both scans, where they are known.
+        Y and X in micrometres of the first pixel of each field on the slide, in both scans: NaN for a field that is not
+        in the table, nothing where there is no table.
     """
 
     fields: Mapping[str, tuple[Path, Path]]
@@ -46,12 +50,11 @@ class Scans:
 
     def open(self, name: str) -> tuple[ImageStack, ImageStack]:
         """Open both scans of a field, with the pixel sizes that were given."""
-        ours, theirs = self.fields[name]
-        unstained, stained = open_stack(ours, leds=self.leds), open_stack(theirs)
-        return _sized(unstained, self.pixel_um), _sized(stained, self.stained_pixel_um)
+        (unstained, _), (stained, _) = _opened(self, name)
+        return unstained, stained
 
     def on_slide(self, name: str, point_um: Point, *, stained: bool = False) -> Point:
-        """Return where a point of a field is on the slide; in its field, where that is not known."""
+        """Return where a point of a field is on the slide; in its field where there is no table, NaN where it is not in it."""
         y_um, x_um = self.positions[stained].get(name, (0.0, 0.0))
         return y_um + point_um[0], x_um + point_um[1]
 
@@ -76,7 +79,8 @@ def find_scans(
     leds : LedTable or path of its CSV, optional
         One table for all unstained scans. If not given, ``NAME.leds.csv`` beside each, or what the file itself says.
     pixel_um, stained_pixel_um : float, optional
-        Pixel sizes, where files do not state them or state them wrongly.
+        Pixel sizes, where files do not state them or state them wrongly. Without the second the first is that of the
+        stained scans too, but only where they state none.
 
     Raises
     ------
@@ -106,7 +110,8 @@ def find_scans(
         for key, path in here.items()
         if key not in there
     ]
-    return Scans(fields, tuple(alone), positions=(_positions(homes[0]), _positions(homes[1])), **options)
+    positions = _positions(homes[0], fields), _positions(homes[1], fields)
+    return Scans(fields, tuple(alone), positions=positions, **options)
 
 
 def pair_scans(scans: Scans, **options: Any) -> Iterator[FieldPairs]:
@@ -120,15 +125,49 @@ def pair_scans(scans: Scans, **options: Any) -> Iterator[FieldPairs]:
 
 
 def _pair(scans: Scans, name: str, options: dict[str, Any]) -> FieldPairs:
+    notes = _unplaced(scans, name)
     try:
-        unstained, stained = scans.open(name)
-        return pair_field(unstained, stained, name, **options)
+        (unstained, ours), (stained, theirs) = _opened(scans, name)
+        notes += ours + theirs
+        found = pair_field(unstained, stained, name, **options)
     except (ValueError, OSError) as error:  # a field never stops the others
-        return FieldPairs(name, reason=" ".join(str(error).split()))
+        found = FieldPairs(name, reason=" ".join(str(error).split()))
+    return replace(found, notes=(*notes, *found.notes))
 
 
-def _sized(stack: ImageStack, pixel_um: float | None) -> ImageStack:
-    return stack if pixel_um is None else replace(stack, pixel_um=pixel_um, pixel_y_um=None)
+def _unplaced(scans: Scans, name: str) -> list[str]:
+    """Return a note for each table of positions that does not have a field."""
+    return [
+        f"{path.parent / POSITIONS} has no row for {path.name}: {what} coordinates of its cells are left empty"
+        for what, path, places in zip(("unstained", "stained"), scans.fields[name], scans.positions, strict=True)
+        if isnan(places.get(name, (0.0, 0.0))[0])
+    ]
+
+
+def _opened(scans: Scans, name: str) -> list[tuple[ImageStack, list[str]]]:
+    """Return both scans of a field with their pixel sizes, each with notes."""
+    ours, theirs = scans.fields[name]
+    unstained, stained = open_stack(ours, leds=scans.leds), open_stack(theirs)
+    first = _sized(unstained, f"unstained {ours.name}", "pixel_um", scans.pixel_um)
+    name = f"stained {theirs.name}"
+    if scans.stained_pixel_um is None:
+        return [first, _sized(stained, name, "pixel_um", scans.pixel_um, over=False)]
+    return [first, _sized(stained, name, "stained_pixel_um", scans.stained_pixel_um)]
+
+
+def _sized(
+    stack: ImageStack, name: str, option: str, given_um: float | None, *, over: bool = True
+) -> tuple[ImageStack, list[str]]:
+    """Return a scan with the pixel size that was given, over the one that it states or where there is none; and notes."""
+    stated = stack.pixel_yx_um
+    if given_um is None:
+        return stack, []
+    taken = replace(stack, pixel_um=given_um, pixel_y_um=None) if over or stated is None else stack
+    if stated is None or all(isclose(um, given_um, rel_tol=1e-3) for um in stated):
+        return taken, []
+    said = " x ".join(dict.fromkeys(f"{um:g}" for um in stated))
+    kept = "that is taken" if over else "what the file states is taken"
+    return taken, [f"{name} states pixels of {said} um, {option} is {given_um:g}: {kept}"]
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -149,15 +188,23 @@ def _some(found: Mapping[str, Path]) -> str:
     return ", ".join(path.name for path in list(found.values())[:2]) + (", ..." if len(found) > 2 else "")
 
 
-def _positions(folder: Path) -> dict[str, Point]:
+def _positions(folder: Path, fields: Iterable[str]) -> dict[str, Point]:
+    """Return where fields lie by the table of a folder, NaN for those that it does not have; nothing without a table."""
     path = folder / POSITIONS
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, skipinitialspace=True))
     try:
-        return {image_name(Path(row["name"])): (float(row["y_um"]), float(row["x_um"])) for row in rows}
+        places = {_key(Path(row["name"])): (float(row["y_um"]), float(row["x_um"])) for row in rows}
     except (KeyError, TypeError, ValueError):
         raise ValueError(
             f"{path}: give columns name, x_um and y_um, with numbers of micrometres in every row"
         ) from None
+    return {name: places.get(name.casefold(), (nan, nan)) for name in fields}
+
+
+def _key(path: Path) -> str:
+    """Return a name of a table as scans are called, whether it has a suffix or not; a dot alone does not make one."""
+    image = path.suffix.lower() in (*image_suffixes(), SUFFIX)
+    return (image_name(path) if image else path.name.removesuffix(".ome")).casefold()

@@ -10,9 +10,9 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_cellrestore.gui.current import made_from, provenance_of, put_layer
+from napari_cellrestore.gui.current import made_from, plane_index, provenance_of, put_layer
 from napari_cellrestore.gui.focus.made_layers import display_options
-from napari_cellrestore.gui.layers import layer_data
+from napari_cellrestore.gui.layers import layer_data, stack_from_layer
 from napari_cellrestore.stack import ImageStack
 
 STEP = "LED selection"
@@ -23,17 +23,23 @@ def put_selection(
 ) -> tuple[Image, bool]:
     """Add planes of an LED stack as a layer in its place, not yet read, with their part of the table.
 
-    ``stack`` is that of the layer, at one place along other axes. The same planes are not added twice; returned is
-    whether they were added.
+    ``stack`` is that of the layer, at the place that is shown along other axes. The same planes with the same table are
+    not added twice; returned is whether they were added.
     """
+    assert stack.leds is not None
+    leds = stack.leds[rows].counted()
+    axes = stack_from_layer(layer).plane_axes
+    said: dict[str, Any] = {"step": STEP, "planes": list(rows)}
+    said["at"] = {axis: i for axis, i in zip(axes, plane_index(viewer, layer), strict=True) if axis != "A"}
     for other in viewer.layers:
         made = provenance_of(other)
-        if made.get("step") == STEP and made["planes"] == list(rows) and layer.name in made["layers"]:
-            return other, False
-    assert stack.leds is not None
-    provenance = made_from({layer.name: stack.provenance}, step=STEP, planes=list(rows), rule=name)
+        if layer.name in made.get("layers", ()) and said.items() <= made.items():
+            known = stack_from_layer(other).leds
+            if known is not None and known.columns() == leds.columns():
+                return other, False
+    provenance = made_from({layer.name: stack.provenance}, **said, rule=name)
     data = stack.data if isinstance(stack.data, da.Array) else _planes(stack.data)
-    made_stack = stack.replace(data=data[list(rows)], leds=stack.leds[rows], notes=(), provenance=provenance)
+    made_stack = stack.replace(data=data[list(rows)], leds=leds, notes=(), provenance=provenance)
     blank = np.broadcast_to(np.zeros((), data.dtype), made_stack.data.shape)  # no plane is read to place it
     ((_, options, _),) = layer_data(made_stack.replace(data=blank))
     options |= {"contrast_limits": layer.contrast_limits, **display_options(layer), **_place(layer, stack)}
