@@ -24,6 +24,7 @@ from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.transfer import Placement, align_pair, pair_images, save_pair, write_pairs
 from napari_cellrestore.transfer import writing as writing_module
 from napari_cellrestore.transfer.cells import Cell, find_cells, unlikeness, working_pixel_um
+from napari_cellrestore.transfer.folder import Folder
 from napari_cellrestore.transfer.judging import Alignment, few_points, implausible
 from napari_cellrestore.transfer.matching import CellMatch, Scores, assign, candidates
 from napari_cellrestore.transfer.pairing import _of_one_magnification, _pairs
@@ -427,6 +428,13 @@ def test_images_are_paired_whatever_they_are_called(pairing, folders):
         assert pair.correlation - pair.next_best > 0.1
     assert pairing.compared < pairing.comparable
     assert pairing.notes == []  # all files state their pixel size
+
+
+def test_a_pixel_size_that_is_not_what_files_state_is_said(folders):
+    inputs = folders[0] / "inputs"
+    assert Folder(inputs, PIXEL_UM, "input").notes == []
+    (note,) = Folder(inputs, 2 * PIXEL_UM, "input").notes
+    assert note == f"inputs state pixels of {PIXEL_UM:g} um, {2 * PIXEL_UM:g} um is given for all: that is taken"
 
 
 def test_names_of_several_pairs_of_an_input_are_no_others(tmp_path):

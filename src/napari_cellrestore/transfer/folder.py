@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from math import isclose
 from pathlib import Path
 
 from napari_cellrestore.files import open_stack
@@ -25,7 +26,9 @@ class Folder:
         self.smears: list[Smear] = []
         self.problems: list[Problem] = []
         self.types: dict[str, str] = {}
-        self._sizes = {} if pixel_um is not None else _stated_um(self.paths)
+        stated = _stated_um(self.paths)
+        self._sizes = {} if pixel_um is not None else stated
+        self._others_um = {um for um in stated.values() if pixel_um and um and not isclose(um, pixel_um, rel_tol=1e-3)}
         unknown = [path for path, size in self._sizes.items() if size is None]
         planes = _readable(unknown[:: -(-len(unknown) // LOOKED_AT) or 1])
         self._estimate_um = working_pixel_um(planes) if unknown else 0.0
@@ -36,7 +39,10 @@ class Folder:
 
     @property
     def notes(self) -> list[str]:
-        """What had to be estimated."""
+        """What had to be estimated, or is not what files state."""
+        if self._others_um:
+            said = ", ".join(f"{um:g}" for um in sorted(self._others_um)[:3])
+            return [f"{self.which}s state pixels of {said} um, {self.pixel_um:g} um is given for all: that is taken"]
         if not self._estimate_um:
             return []
         some = "some of " if any(self._sizes.values()) else ""
