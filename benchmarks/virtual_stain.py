@@ -3,7 +3,7 @@
 The cells are simulated, so that the stained image of each is known: nothing here says how a network does on patients' cells.
 Every variant has its own folder: a run that was stopped goes on, a finished one is not repeated, and the page is made of what
 is there. ``--quick`` takes `nafnet-fast` and few steps (``--variants`` names rows, so that each of two cores can take some),
-because the source's RRDB, also at width 32 with two blocks, takes ten times as long for a step and is not trained by then: one
+because the source's RRDB, also at width 32 with two blocks, takes five times as long for a step and is not trained by then: one
 row shows it. ``--full`` takes the source's network, for a GPU. Features of VGG-19, which cannot be brought along, are those of
 the network ``distance``.
 """
@@ -69,7 +69,7 @@ QUICK: dict[str, Any] = {
 }
 #: What recipes that start from another model start from.
 START = "maePFNET"
-#: The source's network in --quick: a row of its own, with a fifth of the steps, which is twice the time.
+#: The source's network in --quick: a row of its own, with a fifth of the steps, which takes as long.
 RRDB = "maeNET, RRDB"
 
 
@@ -207,7 +207,7 @@ def page(options: argparse.Namespace) -> str:
     budget = (
         f"Quick budget: `nafnet-fast` instead of the source's RRDB, {options.steps} steps of 8 crops of 96 px in "
         f"{options.precision} with Muon, each channel of the planes brought to mean 0 and spread 1 (`standardise`); the row of "
-        f"RRDB (width 32, growth 16, two blocks) has {options.steps // 5} steps, which take twice as long, the U-Net 16 filters"
+        f"RRDB (width 32, growth 16, two blocks) has {options.steps // 5} steps, which take as long, the U-Net 16 filters"
         if options.quick
         else "Full budget: the source's networks and steps"
     )
