@@ -12,18 +12,20 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cellrestore.evaluate.certainty import mean_interval
 from napari_cellrestore.evaluate.tables import PSNR_CAP
 from napari_cellrestore.metrics import METRICS, DataRange, score
-from napari_cellrestore.model import Model
-from napari_cellrestore.restore import Plan, plan_restoration, restore
 from napari_cellrestore.sample import as_stack
 from napari_cellrestore.simulate import DEFECTS, Defect
 from napari_cellrestore.stack import ImageStack
+
+if TYPE_CHECKING:
+    from napari_cellrestore.model import Model
+    from napari_cellrestore.restore import Plan
 
 Array = np.ndarray
 Image = Array | ImageStack
@@ -267,17 +269,21 @@ def _ready(
     ready: dict[str, Restore] = {}
     minds: list[str] = []
     for name, method in methods.items():
-        if isinstance(method, Model):
-            stack = as_stack(image if isinstance(image, ImageStack) else np.asarray(image))
-            plan = plan_restoration(stack, method, intensity=intensity)
-            minds += plan.warnings
-            ready[name] = partial(_restored, stack=stack, model=method, plan=plan)
-        else:
+        if callable(method):
             ready[name] = method
+            continue
+        from napari_cellrestore.restore import plan_restoration  # torch, which filters do without
+
+        stack = as_stack(image if isinstance(image, ImageStack) else np.asarray(image))
+        plan = plan_restoration(stack, method, intensity=intensity)
+        minds += plan.warnings
+        ready[name] = partial(_restored, stack=stack, model=method, plan=plan)
     return ready, minds
 
 
 def _restored(damaged: Array, stack: ImageStack, model: Model, plan: Plan) -> Array:
+    from napari_cellrestore.restore import restore
+
     return np.asarray(restore(stack.replace(data=damaged), model, plan))
 
 
