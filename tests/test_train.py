@@ -14,6 +14,7 @@ from napari_cellrestore.optimiser import Optimiser
 from napari_cellrestore.pairs import Split
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import estimate, saved_step, train, trained_network
+from napari_cellrestore.train.checkpoint import keep_recipe
 from napari_cellrestore.train.learner import Learner
 from napari_cellrestore.train.log import write_sample
 from napari_cellrestore.train.rate import rate_at
@@ -411,3 +412,18 @@ def test_optimisers_change_every_parameter_and_come_back(kind):
     twin = Optimiser(network, recipe(optimiser=kind))
     twin.load(optimiser.tensors())
     assert all(torch.equal(v, twin.tensors()[k]) for k, v in optimiser.tensors().items())
+
+
+def test_a_full_disk_leaves_the_recipe_of_a_run_whole(tmp_path, monkeypatch):
+    kept = keep_recipe(tmp_path, recipe())
+    before = kept.read_text()
+
+    def half(path, text, **options):
+        path.write_bytes(text[:100].encode())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(kept), "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        keep_recipe(tmp_path, recipe(name="other"))
+    assert kept.read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == [kept.name]

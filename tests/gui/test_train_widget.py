@@ -26,7 +26,7 @@ from napari_cellrestore.gui.train.loss_plot import log_ticks
 from napari_cellrestore.gui.train.needs import lacking
 from napari_cellrestore.gui.train.outcome import usable
 from napari_cellrestore.gui.train.preview import PreviewBox, part_in_view
-from napari_cellrestore.gui.train.run_folder import keep_recipe, runs_folder
+from napari_cellrestore.gui.train.run_folder import runs_folder
 from napari_cellrestore.gui.train.sample_strip import SampleStrip
 from napari_cellrestore.gui.train.setup_box import free_name
 from napari_cellrestore.gui.train.widget import GONE, NOTHING_KEPT, TrainWidget
@@ -562,18 +562,3 @@ def test_losses_that_were_not_taken_are_no_zeros():
 
 def test_ticks_of_many_decades_are_the_decades():
     assert [words for _, words in log_ticks(1e-3, 5e2)] == ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]
-
-
-def test_a_full_disk_leaves_the_recipe_of_a_run_whole(tmp_path, monkeypatch):
-    kept = keep_recipe(tmp_path, RECIPES["deblur"])
-    before = kept.read_text()
-
-    def half(path, text, **options):
-        path.write_bytes(text[:100].encode())
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(type(kept), "write_text", half)
-    with pytest.raises(OSError, match="No space left"):
-        keep_recipe(tmp_path, RECIPES["pan"])
-    assert kept.read_text() == before
-    assert [path.name for path in tmp_path.iterdir()] == [kept.name]

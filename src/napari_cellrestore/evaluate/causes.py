@@ -117,9 +117,8 @@ def planes_shifted(case: Case) -> tuple[float, str] | None:
     if not len(points):
         return None
     planes = measure_planes(stack, None)
-    inside = float(
-        np.sin(np.radians(leds.polar_deg[points].max() + 1))
-    )  # the table says which LEDs are, not the aperture
+    # The table says which LEDs are inside, not the aperture.
+    inside = float(np.sin(np.radians(leds.polar_deg[points].max() + 1)))
     whole = against_brightfield(planes, inside, ~planes.flat).get("inside")
     if whole is not None and (far := float(np.hypot(*whole))) > PLANES_BESIDE_PX:
         return far, f"all planes of single LEDs of the input lie {far:.1f} px beside its brightfield"

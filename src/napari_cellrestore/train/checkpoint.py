@@ -83,11 +83,8 @@ class Checkpoint:
                     f"{kept}, or give another folder"
                 )
             self._check_sets()
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._pause.unlink(missing_ok=True)
-        unfinished = kept.with_suffix(".unfinished")
-        unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
-        put_in_place(unfinished, kept)
+        keep_recipe(self._folder, recipe)
 
     def _check_sets(self) -> None:
         """Raise ValueError where other images train, validate or test than in the run that is gone on with."""
@@ -236,6 +233,20 @@ def _moved(before: list[dict[str, str]], now: list[dict[str, str]]) -> list[str]
             if old.get(name) != new.get(name):
                 said.append(f"{name} was {_IN[old.get(name)]}, now it is {_IN[new.get(name)]}")
     return said
+
+
+def keep_recipe(folder: Path, recipe: Recipe) -> Path:
+    """Write the recipe of a run into its folder and return the file; OSError, and the one before, where the disk is full."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / RECIPE
+    unfinished = kept.with_suffix(".unfinished")
+    try:
+        unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+        put_in_place(unfinished, kept)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return kept
 
 
 def put_in_place(new: Path, old: Path) -> None:

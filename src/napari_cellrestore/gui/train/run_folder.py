@@ -7,7 +7,6 @@ from pathlib import Path
 from napari_cellrestore.model import models_folder
 from napari_cellrestore.recipe import Recipe
 from napari_cellrestore.train import RECIPE
-from napari_cellrestore.train.checkpoint import put_in_place
 
 
 def runs_folder() -> Path:
@@ -18,20 +17,6 @@ def runs_folder() -> Path:
 def recipe_of(run: Path) -> Recipe:
     """Return the recipe that a run was begun with."""
     return Recipe.read(run / RECIPE)
-
-
-def keep_recipe(run: Path, recipe: Recipe) -> Path:
-    """Write the recipe of a run into its folder and return the file; OSError, and the one before, where the disk is full."""
-    run.mkdir(parents=True, exist_ok=True)
-    kept = run / RECIPE
-    unfinished = kept.with_suffix(".unfinished")
-    try:
-        unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
-        put_in_place(unfinished, kept)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return kept
 
 
 def ask_to_pause(run: Path) -> None:

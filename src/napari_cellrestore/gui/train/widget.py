@@ -15,10 +15,11 @@ from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.text import show_text, text_label
 from napari_cellrestore.gui.train.outcome import MUCH_WAITING, begun, estimated, finished, images, state_words, usable
 from napari_cellrestore.gui.train.progress_view import ProgressView
-from napari_cellrestore.gui.train.run_folder import ask_to_pause, keep_recipe
+from napari_cellrestore.gui.train.run_folder import ask_to_pause
 from napari_cellrestore.gui.train.setup_box import SetupBox
 from napari_cellrestore.jobs import Job
 from napari_cellrestore.train import RECIPE
+from napari_cellrestore.train.checkpoint import keep_recipe
 
 GONE = "The state of this run is not there any more; Start begins anew."
 PAUSING = "Pausing: the state is being saved…"
