@@ -65,7 +65,7 @@ def test_a_walk_between_two_planes_lies_where_they_lie(viewer, vae, widget, qtbo
     np.testing.assert_allclose(walk.scale, (1, 0.1, 0.1))
     np.testing.assert_allclose(walk.data_to_world((0, 3, 4))[1:], one.data_to_world((0, 3, 4))[1:])
     assert "computed, not recorded" in walk.metadata["cellrestore"]["provenance"]["generated"]
-    assert "4 images in the layer cells walk" in widget.status.text()
+    assert "4 images in the layer <b>cells walk</b>" in widget.status.text()
     widget.walk_button.click()  # in its place
     finish(widget, qtbot)
     assert len(viewer.layers) == 3
@@ -81,8 +81,29 @@ def test_a_layer_of_the_same_name_that_is_no_walk_stays_and_what_was_guessed_is_
     widget.walk_button.click()
     finish(widget, qtbot)
     assert mine in viewer.layers
-    assert "images in the layer grey walk [1]" in widget.status.text()
+    assert "images in the layer <b>grey walk [1]</b>" in widget.status.text()
     assert "Mind: the full scale of uint16 is not stated" in widget.status.text()
+
+
+def test_a_walk_is_between_two_images_and_shown_as_the_first(viewer, vae, widget, qtbot):
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 40, 50)).astype(np.uint8)
+    first = viewer.add_image(pixels[0], name="first", colormap="magma", contrast_limits=(10, 90))
+    assert widget.other_choice.layer is first
+    second = viewer.add_image(pixels[1], name="second <b>")
+    assert (widget.layer_choice.layer, widget.other_choice.layer) == (first, second)
+    widget.walk_button.click()
+    finish(widget, qtbot)
+    walk = viewer.layers["first walk"]
+    assert walk.colormap.name == "magma"
+    assert walk.contrast_limits == [10, 90]
+    widget.layer_choice.choose(second)
+    widget.walk_button.click()
+    assert "from an image to itself" in widget.status.text()
+    widget.along.setChecked(True)
+    widget.walk_button.click()
+    finish(widget, qtbot)
+    assert "<b>second &lt;b&gt; walk</b>" in widget.status.text()
+    assert widget.layer_choice.layer is second  # another image does not change what is walked from
 
 
 def test_along_a_number_and_odd_orders(viewer, vae, widget, qtbot):

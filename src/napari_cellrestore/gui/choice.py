@@ -141,6 +141,15 @@ class LayerChoice(QComboBox):
             self.changed.emit()
 
 
+def choose_two(viewer: ViewerModel, *choices: LayerChoice) -> None:
+    """Choose the two lowest images where one is chosen twice: the first opened first."""
+    images = [layer for layer in viewer.layers if is_image(layer)]
+    if len(images) > 1 and choices[0].layer is choices[1].layer:
+        for choice, layer in zip(choices, images, strict=False):
+            choice.refresh()  # it may not have heard of the layer yet
+            choice.choose(layer)
+
+
 class LayerChecks(QListWidget):
     """Several layers of the viewer, topmost first, by check boxes.
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
@@ -23,11 +22,13 @@ from qtpy.QtWidgets import (
 
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import Connections, LayerChoice, is_image
+from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch, choose_two, is_image
 from napari_cellrestore.gui.current import plane_place, planes_in_view, provenance_of
+from napari_cellrestore.gui.focus.made_layers import display_options
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.restore.model_choice import ModelChoice
+from napari_cellrestore.gui.text import show_text, text_label
 from napari_cellrestore.gui.theme import warning_colour
 from napari_cellrestore.latent_walk import STEP, latent_walk
 from napari_cellrestore.model import load_model
@@ -46,15 +47,17 @@ class LatentWidget(Panel):
         self._build()
         self._working = Background(self)
         self._working.came.connect(self._put)
-        self._working.failed.connect(self._say)
+        self._working.failed.connect(self._fail)
         self._working.finished.connect(self._show)
         Connections(self).connect(napari_viewer.events.theme, self._show)
         for choice in (self.layer_choice, self.other_choice):
             choice.changed.connect(self._show)
+        LayersWatch(napari_viewer, self).changed.connect(self._choose)
         self.model_choice.currentIndexChanged.connect(self._show)
         self.between.toggled.connect(self._show)
         self.walk_button.clicked.connect(self.walk)
         self.closed.connect(self._working.stop)
+        self._choose()
         self._show()
 
     def _build(self) -> None:
@@ -71,8 +74,7 @@ class LatentWidget(Panel):
         self.reach.setToolTip("How far: training draws vectors towards numbers of mean 0 and spread 1, so 3 is far")
         self.steps = QSpinBox(minimum=2, maximum=101, value=9)
         self.walk_button = QPushButton("Walk")
-        self.words, self.status = QLabel(MIND, wordWrap=True), QLabel(wordWrap=True)
-        self.status.setTextFormat(Qt.TextFormat.RichText)
+        self.words, self.status = QLabel(MIND, wordWrap=True), text_label(rich=True)
         self._form = form = QFormLayout()
         form.addRow("Model", self.model_choice)
         form.addRow("From", self.layer_choice)
@@ -90,6 +92,10 @@ class LatentWidget(Panel):
         layout.addStretch(1)
         self.set_content(content, "Open an image to walk from:\nFile > Open, or\nFile > Open Sample > Cell Restore")
 
+    def _choose(self) -> None:
+        if self.between.isChecked():
+            choose_two(self._viewer, self.layer_choice, self.other_choice)
+
     def walk(self) -> None:
         """Make the images beside the window; the button stops that."""
         if self._working.running:
@@ -99,45 +105,48 @@ class LatentWidget(Panel):
         layer, card = self.layer_choice.layer, self.model_choice.card
         if layer is None or card is None:
             return
-        self._say("")
+        show_text(self.status, "")
         try:
             start = planes_in_view(self._viewer, layer, stack_from_layer(layer))
             if self.between.isChecked():
                 other = self.other_choice.layer
+                if other is layer:
+                    raise ValueError("the walk is from an image to itself: choose another, or walk along one number")
                 where: dict[str, Any] = {"to": planes_in_view(self._viewer, other, stack_from_layer(other))}
             else:
                 where = {"direction": self.direction.value(), "reach": self.reach.value()}
         except (ValueError, TypeError) as error:
-            self._say(str(error))
+            self._fail(str(error))
             return
         options = {**where, "steps": self.steps.value()}
-        self._working.start(_walked, start, card.name, options, f"{layer.name} walk", plane_place(layer))
+        shown = {**display_options(layer), **plane_place(layer)}
+        self._working.start(_walked, start, card.name, options, f"{layer.name} walk", shown)
         self._show()
 
     def _put(self, made: tuple[ImageStack, str, dict[str, Any]]) -> None:
         """Show the images in the layer of that name, or in a new one."""
-        walk, name, place = made
+        walk, name, shown = made
         metadata = {"cellrestore": {"provenance": dict(walk.provenance)}}
-        place = {
-            **place,
-            "scale": (1, *place["scale"]),
-            "translate": (0, *place["translate"]),
-            "rotate": _with_leading_axis(place["rotate"]),
-            "affine": _with_leading_axis(place["affine"]),
-            "units": ("pixel", *place["units"]),
+        options = {
+            **shown,
+            "scale": (1, *shown["scale"]),
+            "translate": (0, *shown["translate"]),
+            "rotate": _with_leading_axis(shown["rotate"]),
+            "affine": _with_leading_axis(shown["affine"]),
+            "units": ("pixel", *shown["units"]),
             "axis_labels": ("walk", "y", "x"),
         }
         if name in self._viewer.layers and provenance_of(self._viewer.layers[name]).get("step") == STEP:
             self._viewer.layers.remove(name)
-        layer = self._viewer.add_image(walk.data, rgb=walk.rgb, name=name, metadata=metadata, **place)
+        layer = self._viewer.add_image(walk.data, rgb=walk.rgb, name=name, metadata=metadata, **options)
         count = len(walk.provenance["positions"])
-        said = f"{count} images in the layer {layer.name}: move the slider."
-        self._say(" ".join([said, *(f"Mind: {note}." for note in walk.notes)]), well=True)
+        said = f"{count} images in the layer <b>{escape(layer.name)}</b>: move the slider."
+        notes = "".join(f"<p>Mind: {escape(note.rstrip('.'))}.</p>" for note in walk.notes)
+        show_text(self.status, f"<p>{said}</p>{notes}")
 
-    def _say(self, text: str, *, well: bool = False) -> None:
-        said = escape(text, quote=False)
-        self.status.setText(said if well else f"<span style='color:{warning_colour(self._viewer)}'>{said}</span>")
-        self.status.setVisible(bool(text))
+    def _fail(self, text: str) -> None:
+        warning = warning_colour(self._viewer)
+        show_text(self.status, f"<span style='color:{warning}'>{escape(text, quote=False)}</span>" if text else "")
 
     def _show(self, *_: object) -> None:
         layer, card = self.layer_choice.layer, self.model_choice.card
@@ -166,7 +175,7 @@ def _with_leading_axis(matrix: np.ndarray) -> np.ndarray:
 
 
 def _walked(
-    _stop: Event, start: ImageStack, model: str, options: dict[str, Any], name: str, place: dict[str, Any]
+    _stop: Event, start: ImageStack, model: str, options: dict[str, Any], name: str, shown: dict[str, Any]
 ) -> Iterator[tuple[ImageStack, str, dict[str, Any]]]:
-    """Yield the images, the name of their layer, and where it lies."""
-    yield latent_walk(start, load_model(model), **options), name, place
+    """Yield the images, the name of their layer, and where and how it is shown."""
+    yield latent_walk(start, load_model(model), **options), name, shown

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cellrestore.gui.background import Background
-from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch, is_image
+from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch, choose_two, is_image
 from napari_cellrestore.gui.current import planes_in_view
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
@@ -56,10 +56,10 @@ class PairWidget(Panel):
             choice.changed.connect(self._forget)
         for box in (self.keep_box, self.fit_box):
             box.currentIndexChanged.connect(self._forget)
-        LayersWatch(napari_viewer, self).changed.connect(self._choose_two)
+        LayersWatch(napari_viewer, self).changed.connect(self._choose)
         self.align_button.clicked.connect(self.align)
         self.save_button.clicked.connect(self._ask_folder)
-        self._choose_two()
+        self._choose()
         self._forget()
 
     def _build(self) -> None:
@@ -101,13 +101,8 @@ class PairWidget(Panel):
 
     # --- what is chosen --------------------------------------------------------------------------------------
 
-    def _choose_two(self) -> None:
-        """Choose the two lowest layers where one is chosen twice: the first opened as input, the second as target."""
-        images = [layer for layer in self._viewer.layers if is_image(layer)]
-        if len(images) > 1 and self.input_choice.layer is self.target_choice.layer:
-            for choice, layer in zip((self.input_choice, self.target_choice), images, strict=False):
-                choice.refresh()  # it may not have heard of the layer yet
-                choice.choose(layer)
+    def _choose(self) -> None:
+        choose_two(self._viewer, self.input_choice, self.target_choice)
 
     def _forget(self) -> None:
         """Forget the pair: something else is chosen."""
