@@ -389,6 +389,8 @@ def test_inputs_and_targets_stay_together(folders, options):
         np.testing.assert_array_equal(image, open_picture(path).whole())
     assert [name for name, _ in got.test()] == [path.name for path in split.test]
     assert (got.pairs.in_channels, got.pairs.out_channels, got.pairs.intensity_range) == (1, 1, (0, 255))
+    with pytest.raises(ValueError, match="intensity_range is 10 to 200: images of 8 bit are restored as 0 to 255"):
+        training_images(recipe(source(folders, every=3), intensity_range=(10, 200)))
 
 
 def test_crops_are_of_training_images_alone_and_reach_their_borders(tmp_path):

@@ -11,7 +11,7 @@ from skimage.transform import resize
 
 from napari_cellrestore.pairs.crop import VALIDATION_PX, Crop
 from napari_cellrestore.pairs.images import middle, usual_levels
-from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture, Room, open_picture
+from napari_cellrestore.pairs.picture import DETECTOR_RANGE, EIGHT_BIT, Picture, Room, open_picture
 from napari_cellrestore.pairs.split import Split
 from napari_cellrestore.recipe import DefocusSettings
 from napari_cellrestore.simulate import DetectorNoise, defocus_planes, quantise, smear_objectives
@@ -171,9 +171,7 @@ class DefocusPairs:
             return known
         said = f"intensity_range is {given[0]:g} to {given[1]:g}"
         if known == DETECTOR_RANGE["uint8"]:
-            raise ValueError(
-                f"{said}: images of 8 bit are restored as 0 to 255, so they are learnt as such; leave it out"
-            )
+            raise ValueError(f"{said}: {EIGHT_BIT}")
         if not known[0] <= given[0] < given[1] <= known[1]:
             raise ValueError(f"{said}: give two grey levels from 0 to {known[1]:g}, the lower first, such as [0, 4095]")
         return given

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_cellrestore.augment import augment, reach_px
 from napari_cellrestore.pairs.crop import VALIDATION_PIXELS, VALIDATION_PX, Crop
-from napari_cellrestore.pairs.picture import DETECTOR_RANGE, Picture
+from napari_cellrestore.pairs.picture import DETECTOR_RANGE, EIGHT_BIT, Picture
 from napari_cellrestore.recipe import Augmentation
 
 Array = np.ndarray
@@ -97,9 +97,9 @@ class ImagePairs:
     augmentation : Augmentation, optional
         Random changes; none where left out.
     intensity_range : (float, float), optional
-        Grey levels that the network knows as -1 and 1. Default: what 8 or 16 bits can hold; of floating point all but
-        0.1 % of the grey levels of the training images at either end, measured once and said in ``notes``. Targets of
-        another type than the inputs have a range of their own, found alike (``target_range``).
+        Grey levels that the network knows as -1 and 1; not of 8 bit, which are 0 to 255. Default: what 16 bits can hold; of
+        floating point all but 0.1 % of the grey levels of the training images at either end, measured once and said in
+        ``notes``. Targets of another type than the inputs have a range of their own, found alike (``target_range``).
     notes : sequence of str
         What the user should know, in sentences; more are added.
 
@@ -148,7 +148,7 @@ class ImagePairs:
         if sizes:
             self.notes.append(_unlike_sizes(sizes))
         self._limits = DETECTOR_RANGE.get(dtype)
-        given = _checked(intensity_range) or self._limits
+        given = _checked(intensity_range, dtype) or self._limits
         if dtype == target_dtype:
             self.intensity_range = self.target_range = given or self._measured_range()
         else:
@@ -318,10 +318,13 @@ def _unlike_sizes(sizes: Collection[float | None]) -> str:
     )
 
 
-def _checked(given: tuple[float, float] | None) -> tuple[float, float] | None:
+def _checked(given: tuple[float, float] | None, dtype: str) -> tuple[float, float] | None:
     if given is None:
         return None
     low, high = (float(level) for level in given)
+    said = f"intensity_range is {low:g} to {high:g}"
     if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(f"intensity_range is {low:g} to {high:g}: give the lower grey level first, both finite")
+        raise ValueError(f"{said}: give the lower grey level first, both finite")
+    if dtype == "uint8" and (low, high) != DETECTOR_RANGE[dtype]:
+        raise ValueError(f"{said}: {EIGHT_BIT}")
     return low, high

@@ -18,6 +18,8 @@ Array = np.ndarray
 ROOM_BYTES = 2 * 2**30
 #: Grey levels that the detector can record, by the type of the pixels.
 DETECTOR_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+#: Why those of 8 bit cannot be given.
+EIGHT_BIT = "images of 8 bit are restored as 0 to 255, so they are learnt as such; leave it out"
 DTYPES = (*DETECTOR_RANGE, "float32", "float64")
 
 
