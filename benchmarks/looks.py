@@ -1,7 +1,8 @@
 """Give the smears of one microscope the look of another: networks without pairs beside normalisations of the stain.
 
 Images of the second are first brought to the pixel size of the first: a network that is to make one look like the other would
-otherwise learn to make cells larger or smaller.
+otherwise learn to make cells larger or smaller. With ``--recoloured`` also between two halves of the first, one of them
+recoloured in a known way: both show the same kinds of cells, and what each image should become is known.
 
 Judged on held-out images by three things that need no pairs: how far the colours are from those of the other microscope's
 held-out images, how much of the structure is kept (structural similarity of the gradients of input and result), and whether
@@ -60,6 +61,8 @@ NETWORKS = {
     "CycleGAN": "of the source's kind with 8 filters, its critics with 16, 2 crops a step",
     "CycleGAN, nafnet-fast": "`nafnet-fast` with critics that see 16 px, 4 crops a step",
 }
+#: Red, green and blue of a second camera from those of the first, and its gamma.
+MIX, GAMMA = np.array([[0.85, 0.1, 0.0], [0.05, 0.8, 0.1], [0.0, 0.1, 0.75]]), 1.3
 RESAMPLES = 200
 #: Part of the nuclei that a network which gives another look must keep.
 KEPT = 0.99
@@ -91,12 +94,29 @@ def resampled(folder: Path, pixel_um: float, to_um: float, home: Path) -> Path:
     return made
 
 
+def halves(folder: Path, home: Path) -> list[Path]:
+    """Return a folder of every second image, and one of the others as the second camera would show them."""
+    made = [home / f"{folder.name}-{kind}" for kind in ("recorded", "recoloured")]
+    for number, path in enumerate(images_in(folder)):
+        target = made[number % 2] / f"{path.stem}.tif"
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            image = read_smear(path)
+            write_tiff(target, ImageStack(recoloured(image) if number % 2 else image, "YXS"))
+    return made
+
+
+def recoloured(image: Array) -> Array:
+    """Return an image of 8 bit as the second camera would show it."""
+    return quantise(255 * ((image / 255) @ MIX.T) ** GAMMA, np.dtype(np.uint8))
+
+
 # --- looks ------------------------------------------------------------------------------------------------------------
 
 
-def cycle_looks(name: str, folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
+def cycle_looks(name: str, sets: str, folders: Sequence[Path], options: argparse.Namespace) -> dict[str, Look]:
     """Return the two ways of a CycleGAN, trained as far as it is not; none where it is not there and not wished for."""
-    home = options.runs / budget_of(options) / slug(name)
+    home = options.runs / budget_of(options) / sets / slug(name)
     targets = {"generator": home / "there", "back": home / "there-back"}
     if not targets["back"].exists():
         if name not in options.variants:
@@ -106,7 +126,7 @@ def cycle_looks(name: str, folders: Sequence[Path], options: argparse.Namespace)
         for progress in train(recipe, images.pairs, home, resume=True):
             if progress.step % recipe.checkpoint_every == 0:
                 left = progress.seconds_left / 60
-                print(f"{name}: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
+                print(f"{sets}, {name}: {progress.step} of {progress.steps}, {left:.0f} minutes", flush=True)
         for which, target in targets.items():
             if not target.exists():
                 make_model(home, target, images, recipe, data="smears of two laboratories", which=which)
@@ -147,6 +167,10 @@ def _fitted(fit: Callable[..., Any], source: Sequence[Path], target: Sequence[Pa
     return apply
 
 
+def _same(look: Look) -> Look:
+    return look
+
+
 def _hedlund_morell(*sets: Sequence[Path], pixel_um: float, classes: Sequence[str] = CLASSES) -> Look:
     source, target = (fit_system(paths, classes=classes, pixel_um=pixel_um) for paths in sets)
     return fit_transfer(source, target).apply
@@ -156,11 +180,17 @@ def _hedlund_morell(*sets: Sequence[Path], pixel_um: float, classes: Sequence[st
 
 
 def measured(
-    look: Look, test: Sequence[Array], pixel_um: float, target: list[LabColours], classes: Sequence[str]
+    look: Look,
+    test: Sequence[Array],
+    pixel_um: float,
+    target: list[LabColours],
+    classes: Sequence[str],
+    truth: Look | None,
 ) -> dict[str, Any]:
     """Return distances of colours, structure kept of each image, and what became of nuclei; of its own classes alone.
 
-    A class that a look leaves without pixels has no distance, and the mean is over the others.
+    A class that a look leaves without pixels has no distance, and the mean is over the others. Where it is known what the images
+    should become, also how far off they are.
     """
     made = [look(image) for image in test]
     ours = [lab_colours([image], pixel_um=pixel_um) for image in made]
@@ -180,7 +210,13 @@ def measured(
         "structure": [structure_kept(before, after) for before, after in zip(test, made, strict=True)],
         "nuclei": counts.as_dict(),
         "spots": sum(len(black_spots(after, before)) for before, after in zip(test, made, strict=True)),
+        "off": [mean_off(truth(before), after) for before, after in zip(test, made, strict=True)] if truth else [],
     }
+
+
+def mean_off(truth: Array, made: Array) -> float:
+    """Return the mean difference in grey levels."""
+    return float(np.abs(truth.astype(float) - made).mean())
 
 
 def structure_kept(before: Array, after: Array) -> float:
@@ -219,6 +255,7 @@ def page(tables: dict[str, dict[str, dict[str, Any]]], options: argparse.Namespa
         f"the pixels of the first ({first_um:g} um). On held-out images: distance of colours from the other's held-out images "
         "(CIELAB, mean over the classes that both sets show enough of; 2.3 can just be seen), structural similarity of gradients "
         "with the input, nuclei of the input that are missing or added (few where most images show none), and black spots. "
+        "Off the truth: mean difference in grey levels, where it is known. "
         "95 % intervals: bootstrap over images, of nuclei Wilson's. "
         "Made by `benchmarks/looks.py`, which goes on where it was stopped.",
     ]
@@ -234,8 +271,10 @@ def page(tables: dict[str, dict[str, dict[str, Any]]], options: argparse.Namespa
                 str(rates["missing"]),
                 str(rates["added"]),
                 str(found["spots"]),
+                *([interval(found["off"], 1)] if found.get("off") else []),
             ]
         head = ["", "distance of colours", *classes, "structure kept", "nuclei missing", "nuclei added", "black spots"]
+        head += ["off the truth"] if rows["input"].get("off") else []
         lines += ["", f"## {title}", "", *markdown(head, body), "", kept_nuclei(rows)]
     return "\n".join([*lines, "", *WHAT_FOLLOWS, ""])
 
@@ -261,6 +300,7 @@ def main() -> None:
     budget.add_argument("--quick", action="store_true", help="narrow networks, few steps")
     budget.add_argument("--full", action="store_true", help="as in the source, for a GPU")
     parser.add_argument("--pixel-um", type=float, nargs=2, default=(0.1, 0.192), help="of both")
+    parser.add_argument("--recoloured", action="store_true", help="also from the first folder to itself recoloured")
     parser.add_argument("--steps", type=int, default=4000, help="of --quick")
     parser.add_argument("--every", type=int, default=5, help="of so many images one is kept for the test")
     parser.add_argument("--threads", type=int, help="processor cores to use")
@@ -273,24 +313,37 @@ def main() -> None:
     first, second = options.folders
     pixel_um, other_um = options.pixel_um
     folders = [first, resampled(second, other_um, pixel_um, options.runs) if other_um != pixel_um else second]
-    ways = {name: cycle_looks(name, folders, options) for name in VARIANTS}
-    tables: dict[str, dict[str, dict[str, Any]]] = {}
-    for which, here, there in (("generator", 0, 1), ("back", 1, 0)):
-        title = f"{options.folders[here].name} to {options.folders[there].name}"
-        tables[title] = rows_of(title, folders[here], folders[there], ways, which, options)
+    tables = tables_of([one.name for one in options.folders], "two-laboratories", folders, options)
+    if options.recoloured:
+        tables |= tables_of(
+            [first.name, f"{first.name} recoloured"], "recoloured", halves(first, options.runs), options
+        )
     PAGE.write_text(page(tables, options), encoding="utf-8")
+
+
+def tables_of(
+    names: Sequence[str], sets: str, folders: Sequence[Path], options: argparse.Namespace
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what was measured of every look, there and back; of recoloured images there alone, where the truth is known."""
+    trained = {name: cycle_looks(name, sets, folders, options) for name in VARIANTS}
+    truth = recoloured if sets == "recoloured" else None
+    tables = {}
+    for way, step in (("generator", 1), ("back", -1))[: 1 if truth else 2]:
+        title = " to ".join(names[::step])
+        networks = {name: looks.get(way) for name, looks in trained.items()}
+        tables[title] = rows_of(title, folders[::step], networks, options, truth)
+    return tables
 
 
 def rows_of(
     title: str,
-    here: Path,
-    there: Path,
-    ways: dict[str, dict[str, Look]],
-    which: str,
+    folders: Sequence[Path],
+    networks: dict[str, Look | None],
     options: argparse.Namespace,
+    truth: Look | None,
 ) -> dict[str, dict[str, Any]]:
     """Return what was measured of every look from one set to the other; what is known is not measured again."""
-    splits = [split_by_image(images_in(folder), every=options.every) for folder in (here, there)]
+    splits = [split_by_image(images_in(folder), every=options.every) for folder in folders]
     pixel_um = options.pixel_um[0]
     train, target_train = (split.train for split in splits)
     looks: dict[str, Callable[[], Look]] = {"input": lambda: lambda image: image}
@@ -299,23 +352,23 @@ def rows_of(
     by_class = partial(_hedlund_morell, train, target_train, pixel_um=pixel_um)
     looks["hedlund-morell"] = by_class
     looks["hedlund-morell, without white cells"] = partial(by_class, classes=("background", "red cell"))
-    for name, both in ways.items():
-        looks[name] = partial(both.__getitem__, which)
-    results = {name: RESULTS / "looks" / budget_of(options) / slug(title) / f"{slug(name)}.json" for name in looks}
+    looks |= {name: partial(_same, look) for name, look in networks.items() if look}
+    folder = RESULTS / "looks" / budget_of(options) / slug(title)
+    results = {name: folder / f"{slug(name)}.json" for name in (*looks, *networks)}
     rows = {name: found for name, result in results.items() if (found := known(result))}
-    missing = [name for name in looks if name not in rows and ways.get(name, True)]
+    missing = [name for name in looks if name not in rows]
     if missing:
         test, target_test = ([read_smear(path) for path in split.test] for split in splits)
         ours, target = ([lab_colours([one], pixel_um=pixel_um) for one in images] for images in (test, target_test))
         classes = list(class_distances(_together(ours), _together(target)))
         for name in missing:
             try:
-                found = measured(looks[name](), test, pixel_um, target, classes)
+                found = measured(looks[name](), test, pixel_um, target, classes, truth)
             except (ValueError, ImportError) as error:
                 print(f"{title}, {name}: {error}", flush=True)
             else:
                 rows[name] = keep(results[name], found)
-    return {name: rows[name] for name in looks if name in rows}
+    return {name: rows[name] for name in results if name in rows}
 
 
 if __name__ == "__main__":
