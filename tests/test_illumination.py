@@ -440,6 +440,11 @@ def test_low_and_high_exposure_exchanged(rng):
     findings = check_leds(stack.replace(data=swapped), na=0.4).findings
     assert {one.plane for one in findings} == {low, high}
     assert {one.what for one in findings} == {"order"}
+    twice = {name: [*column, *column] for name, column in leds.columns().items()}
+    colours = np.repeat([0.63, 0.53], len(leds))
+    both = LedTable(**{**twice, "plane": range(2 * len(leds)), "wavelength_um": colours})
+    dim = stack.replace(data=np.concatenate([planes, 0.1 * planes]), leds=both)
+    assert not check_leds(dim, na=0.4).findings  # green is dim: its high exposure is darker than the low one of red
 
 
 def test_missing_leds_are_told():

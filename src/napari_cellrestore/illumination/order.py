@@ -192,9 +192,10 @@ def _odd(planes: MeasuredPlanes, row: int, ratio: float) -> Finding:
 
 def _exchanged_exposures(planes: MeasuredPlanes, usable: Mask) -> Iterator[Finding]:
     leds = planes.leds
-    high = {leds.index[row]: row for row in np.flatnonzero(usable & (leds.exposure == "high"))}
+    led = list(zip(leds.index.tolist(), np.nan_to_num(leds.wavelength_um).tolist(), strict=True))
+    high = {led[row]: row for row in np.flatnonzero(usable & (leds.exposure == "high"))}
     for row in np.flatnonzero(usable & (leds.exposure == "low")):
-        other = high.get(leds.index[row])
+        other = high.get(led[row])
         if other is not None and planes.mean[row] >= planes.mean[other] > 0:
             ratio = float(planes.mean[row] / planes.mean[other])
             yield Finding(
