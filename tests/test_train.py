@@ -96,6 +96,21 @@ def test_the_result_is_the_moving_average(pairs, tmp_path):
         assert not torch.equal(value, state[f"generators.generator.{key}"])
 
 
+def test_batch_norm_knows_the_averaged_network(pairs, tmp_path):
+    """Running means and variances are averaged as the weights are, which they belong to."""
+    options = recipe(options={"filters": 4, "blocks": 4, "norm": "batch"}, checkpoint_every=1)
+    before: dict[str, torch.Tensor] = {}
+    for progress in train(options, pairs, tmp_path / "run", steps=4):
+        state = load_file(tmp_path / "run" / "checkpoint.safetensors")
+        now = {key.removeprefix("average."): value for key, value in state.items() if key.startswith("average.")}
+        for key, value in now.items():
+            if progress.step > 1 and value.is_floating_point():
+                keep = min(0.9, (progress.step - 1) / (progress.step + 9))
+                torch.testing.assert_close(value, keep * before[key] + (1 - keep) * state[f"generators.{key}"])
+        before = now
+    assert any("running_var" in key for key in before)
+
+
 def test_a_run_is_not_overwritten(pairs, tmp_path):
     list(train(recipe(), pairs, tmp_path, steps=3))
     with pytest.raises(ValueError, match="holds a training run; resume it or give another folder"):

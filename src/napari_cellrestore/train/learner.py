@@ -37,7 +37,7 @@ class Learner:
             **{name: Optimiser(network, recipe) for name, network in scheme.generators.items()},
             **{name: Optimiser(critic, recipe, critic_rate) for name, critic in scheme.critics.items()},
         }
-        #: Moving average of the generators' weights.
+        #: Moving average of the generators' weights, and of what batch norm knows.
         self.average = deepcopy(scheme.generators).eval().requires_grad_(False)
         #: The average that did best on the images of validation, where the recipe asks for it.
         self.best = deepcopy(self.average) if recipe.patience else None
@@ -98,4 +98,5 @@ class Learner:
         generators = self.scheme.generators
         torch._foreach_lerp_(list(self.average.parameters()), list(generators.parameters()), 1 - keep)
         for ours, theirs in zip(self.average.buffers(), generators.buffers(), strict=True):
-            ours.copy_(theirs)
+            # running means and variances too: those of the last steps belong to other weights than the averaged ones
+            ours.lerp_(theirs, 1 - keep) if ours.is_floating_point() else ours.copy_(theirs)
