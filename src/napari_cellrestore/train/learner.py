@@ -97,6 +97,8 @@ class Learner:
     def _follow(self, keep: float) -> None:
         generators = self.scheme.generators
         torch._foreach_lerp_(list(self.average.parameters()), list(generators.parameters()), 1 - keep)
-        for ours, theirs in zip(self.average.buffers(), generators.buffers(), strict=True):
+        for ours, theirs in zip(self.average.modules(), generators.modules(), strict=True):
             # running means and variances too: those of the last steps belong to other weights than the averaged ones
-            ours.lerp_(theirs, 1 - keep) if ours.is_floating_point() else ours.copy_(theirs)
+            moving = isinstance(theirs, nn.BatchNorm2d) and theirs.momentum is not None
+            for mine, its in zip(ours.buffers(recurse=False), theirs.buffers(recurse=False), strict=True):
+                mine.lerp_(its, 1 - keep) if moving and mine.is_floating_point() else mine.copy_(its)
