@@ -68,6 +68,25 @@ def test_the_matrix_of_the_source_has_its_percentages():
     assert table[-1][-1] == "88.6"
 
 
+def test_nan_is_no_class():
+    bright = lambda image: float("nan") if image.mean() > 150 else "dark"  # noqa: E731
+    images = [np.full((2, 2), level) for level in (20, 90, 110, 200)]
+    found = agreement(bright, images, images)
+    assert (found.classes, found.counts.tolist(), found.left_out) == (("dark",), [[3]], 1)
+
+
+@pytest.mark.parametrize("pixel_um", [0, -1, float("nan")])
+def test_a_classifier_has_pixels_of_a_size(pixel_um):
+    with pytest.raises(ValueError, match="give the size of a pixel in micrometres, above 0"):
+        simulated_cells_classifier(pixel_um)
+
+
+def test_a_file_that_is_no_text_is_no_classifier(tmp_path):
+    (tmp_path / "smear.jpg").write_bytes(bytes([255, 216, 255, 224]))
+    with pytest.raises(ValueError, match=r"smear\.jpg: this is no classifier of cells"):
+        CellClassifier.load(tmp_path / "smear.jpg")
+
+
 def test_kappa_by_hand_and_where_it_is_not_defined():
     found = Agreement(("a", "b"), np.array([[20, 5], [10, 15]]))
     assert found.kappa == pytest.approx((0.7 - 0.5) / 0.5)

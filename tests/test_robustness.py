@@ -94,7 +94,9 @@ def test_identical_images_count_50_db_and_types_tell_the_span():
     images = [image.clip(0, 255).astype(np.uint8) for image in scenes(2)]
     table = robustness(images, {"float": lambda image: image.astype(np.float32)}, metrics=["psnr", "ssim", "cv"])
     none = by(table, defect="none", metric="psnr")
-    assert none.before == none.after == none.kept == (50, 50, 50)
+    assert none.before[0] == none.after[0] == none.kept[0] == 50
+    assert none.verdict == "not judged"  # how far above 50 is not known
+    assert "**PSNR**, dB, at most 50 (2 images)" in table.markdown()
     assert by(table, defect="none", metric="cv").kept is None
     assert by(table, defect="none", metric="cv").verdict == "not judged"
     assert by(table, defect="line step", strength=4.0, metric="ssim").verdict == "too few images"
@@ -185,6 +187,31 @@ def test_tables_that_are_written_hold_the_numbers():
 def test_the_mean_of_few_images_is_said_alone():
     lines = robustness(scenes(5), METHODS, metrics=["mse"], defects=DARKER).markdown().splitlines()
     assert "| darker | 6 grey levels | 36 | 36 | 16 | 36 | 36 |" in lines
+    table = robustness(scenes(5), METHODS, metrics=["mse"], defects=DARKER)
+    assert all(np.isnan(row.before[1:]).all() for row in table.rows)
+    row = next(csv.DictReader(io.StringIO(table.csv())))
+    assert (row["before"], row["before_low"], row["after_high"]) == ("0.0", "", "")
+
+
+def test_grey_levels_of_other_types_are_not_mixed():
+    bytes_, words = scenes(2)[0].clip(0, 255).astype(np.uint8), scenes(2)[1].clip(0, 255).astype(np.uint16)
+    with pytest.raises(ValueError, match="it is uint16, those before are uint8: give images of one type"):
+        robustness([bytes_, words], METHODS, metrics=["mse"], defects={})
+    table = robustness([bytes_, words, bytes_], METHODS, metrics=["mse"], defects={}, keep_going=True)
+    assert [number for number, _ in table.left_out] == [1]
+    assert table.rows[0].images == 2
+
+
+def test_psnr_of_12_bit_is_over_what_is_given_and_else_said():
+    images = [(16 * image.clip(0, 255)).astype(np.uint16) for image in scenes(2)]
+    options = {"metrics": ["psnr"], "defects": DARKER}
+    told = robustness(images, METHODS, intensity=(0, 4095), **options)
+    assert told == robustness(images, METHODS, data_range=4095, **options)
+    guessed = robustness(images, METHODS, **options)
+    assert not told.notes
+    ((number, note),) = guessed.notes
+    assert number == 0
+    assert "over 0 to 65535, the image reaches" in note
 
 
 # --- command line
@@ -247,7 +274,11 @@ def test_what_cannot_be_scored_is_left_out_and_said(folder, capsys):
     assert "Mind: 2 images: each number is a mean alone, from 6 images on" in err
     write_tiff(folder / "2.tif", ImageStack(scenes(1)[0].astype(np.float32), "YX"))
     assert main([*line, "--metrics", "psnr"]) == 2
-    assert "2.tif: the reference has dtype float32" in (err := capsys.readouterr().err)
+    assert "2.tif: it is float32, those before are uint8: give images of one type" in capsys.readouterr().err
+    for path in folder.glob("*.png"):
+        path.unlink()
+    assert main([*line, "--metrics", "psnr"]) == 2
+    assert "none of 1 images can be scored: the reference has dtype float32" in (err := capsys.readouterr().err)
     assert "give --data-range (255 for 8 bit, 4095 for 12 bit, 1 for 0 to 1)\n" in err
     assert main([*line, "--metrics", "mad"]) == 2
     assert capsys.readouterr().err.splitlines() == [
@@ -319,7 +350,7 @@ def test_the_size_of_a_pixel_is_the_stated_one(folder, capsys):
         (["--filter", "mean", "--defects", "dust"], "unknown defect 'dust': use bidirectional_shear"),
         (["--filter", "mean", "--pixel-um", "0"], "pixel_um is 0"),
         (["--filter", "mean", "--pixel-um", "0.5"], "--pixel-um 0.5 --na 0.5: pixels of 0.5 um alias"),
-        (["--filter", "mean", "--na", "1.4"], "na 1.4 is larger than the immersion index"),
+        (["--filter", "mean", "--na", "1.4"], "--na 1.4: the lens that gets the oil is a dry one"),
         (["--filter", "mean", "--truth", "nowhere"], "nowhere: there is no such folder"),
         (["no-such-model"], "no-such-model"),
     ],

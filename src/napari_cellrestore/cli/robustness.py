@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="for models: grey levels of black and of the brightest the detector can tell, where images are not 8 bit",
+        help="grey levels of black and of the brightest the detector can tell, where images are not 8 bit",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of noise (0)")
     parser.add_argument(
@@ -96,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
             keep_going=not options.debug,
         )
     except ValueError as error:
+        if left_out and not read:
+            raise ValueError(f"none of the {len(left_out)} images can be scored: give others") from error
         raise ValueError(_in_options(str(error))) from error
     left_out += [read[number].name for number, _ in table.left_out]
     notes = [naming(read[number], ValueError(_in_options(text))) for number, text in table.notes]
@@ -163,6 +165,8 @@ def _defects(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, An
     from napari_cellrestore.psf import aliasing
     from napari_cellrestore.simulate import instrument_defects
 
+    if options.na >= 1:
+        raise ValueError(f"--na {options.na:g}: the lens that gets the oil is a dry one; give an NA below 1")
     lens = Objective(na=options.na, wavelength_um=0.53)
     sized = OF_SIZE in (options.defects or [OF_SIZE])
     stated_um = _stated_um(paths, options.pixel_um) if sized else None

@@ -122,7 +122,7 @@ def agreement(
     Parameters
     ----------
     classifier : callable or estimator
-        ``classifier(image) -> label``, None for no class; or anything with ``predict``, as scikit-learn has, which is given
+        ``classifier(image) -> label``, None or NaN for no class; or anything with ``predict``, as scikit-learn has, which is given
         the features of all images, (N, P).
     transformed, targets : iterables of images
         In pairs. One image of each is held at a time, unless a classifier has ``predict``: then features.
@@ -152,7 +152,7 @@ def agreement(
     >>> print(agreement(dark, [image + 15 for image in images], images))
     3 of 4 (75.0 %, 30.1 to 95.4 %) classified alike, kappa 0.500
     """
-    ours, theirs = (_labels(classifier, images, features) for images in (transformed, targets))
+    ours, theirs = (_named(_labels(classifier, images, features)) for images in (transformed, targets))
     if len(ours) != len(theirs) or not ours:
         raise ValueError(f"{len(ours)} transformed images and {len(theirs)} targets: give as many of both, one or more")
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
@@ -184,6 +184,11 @@ def _labels(classifier: Any, images: Iterable[Any], features: Callable[[Any], An
         raise ValueError(f"features have the shapes {shapes}: measure the same of every image, or give None")
     found = iter(np.asarray(classifier.predict(np.stack(table))).tolist() if table else [])
     return [None if one is None else next(found) for one in measured]
+
+
+def _named(labels: list[Label | None]) -> list[Label | None]:
+    """Return labels without NaN, which no label is like, not even itself."""
+    return [None if label != label else label for label in labels]
 
 
 def _percent(rate: Rate) -> str:

@@ -138,6 +138,10 @@ class CellClassifier:
     offsets: tuple[float, ...]
     about: str = ""
 
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.pixel_um) and self.pixel_um > 0):
+            raise ValueError(f"pixel_um is {self.pixel_um}: give the size of a pixel in micrometres, above 0")
+
     @classmethod
     def fit(
         cls, images: Iterable[Array], labels: Sequence[str], pixel_um: float | Sequence[float], *, about: str = ""
@@ -185,7 +189,11 @@ class CellClassifier:
     @classmethod
     def load(cls, path: str | Path) -> CellClassifier:
         """Read what :meth:`save` wrote."""
-        return cls._of(Path(path).read_text(encoding="utf-8"), str(path))
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: this is no classifier of cells; give a file that save wrote") from error
+        return cls._of(text, str(path))
 
     @classmethod
     def _of(cls, text: str, name: str) -> CellClassifier:

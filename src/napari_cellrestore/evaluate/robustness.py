@@ -54,7 +54,7 @@ class RobustnessRow:
     images : int
     before, after : (float, float, float)
         Metric of the image with the defect, and of what the method made of it, against the truth: mean over images and its
-        bootstrap 95 % interval. A PSNR above 50 dB counts as 50.
+        bootstrap 95 % interval, whose ends are NaN for fewer than :data:`FEW_IMAGES` images. A PSNR above 50 dB counts as 50.
     change : (float, float, float)
         ``after - before``, image by image.
     kept : (float, float, float), optional
@@ -77,11 +77,13 @@ class RobustnessRow:
     def verdict(self) -> str:
         """Whether the method ``"helps"`` or ``"harms"``, by the interval of the change; not corrected for many rows.
 
-        Metrics without a reference, and those best at 1, are not judged.
+        Metrics without a reference, those best at 1, and PSNR that is 50 dB before and after are not judged.
         """
         better = METRICS[self.metric].better
         _, low, high = self.change
         if better == "one" or not METRICS[self.metric].needs_reference:
+            return "not judged"
+        if self.metric == "psnr" and min(self.before[0], self.after[0]) >= PSNR_CAP:
             return "not judged"
         if self.images < FEW_IMAGES:
             return "too few images"
@@ -130,8 +132,9 @@ class RobustnessTable:
         writer.writerow(["defect", "strength", "unit", "method", "metric", "images", *ends, "verdict"])
         for row in self.rows:
             numbers = [*row.before, *row.after, *row.change, *(row.kept or ("", "", ""))]
+            told = ["" if number != number else number for number in numbers]  # NaN
             writer.writerow(
-                [row.defect, row.strength, row.unit, row.method, row.metric, row.images, *numbers, row.verdict]
+                [row.defect, row.strength, row.unit, row.method, row.metric, row.images, *told, row.verdict]
             )
         return text.getvalue()
 
@@ -172,9 +175,9 @@ def robustness(
         :data:`napari_cellrestore.simulate.DEFECTS`, or :func:`napari_cellrestore.simulate.instrument_defects` of another pixel size
         and lens.
     data_range
-        As in :func:`napari_cellrestore.metrics.score`.
+        As in :func:`napari_cellrestore.metrics.score`; if not given that of ``intensity``.
     intensity : (float, float), optional
-        Black and full scale for models, as in a plan.
+        Black and full scale, for models as in a plan, and for metrics that need their span.
     seed : int
         Of noise: that of the n-th image, a defect and a strength depends on nothing else.
     keep_going : bool
@@ -187,7 +190,8 @@ def robustness(
     Raises
     ------
     ValueError
-        No images, no methods, unknown metrics, a result of another size; with ``keep_going`` no image that can be scored.
+        No images, no methods, unknown metrics, a result of another size, images of another type than the first, whose grey
+        levels are not the same; with ``keep_going`` no image that can be scored.
 
     Examples
     --------
@@ -208,6 +212,9 @@ def robustness(
     if not methods:
         raise ValueError("there are no methods: give one or more, name -> callable")
     score([[0]], [[0]], [name for name in metrics if name not in METRICS])  # raises before the work
+    if data_range is None and intensity is not None:
+        data_range = float(intensity[1] - intensity[0])
+    kind: np.dtype[Any] | None = None
     scores: dict[_Key, list[_Scores]] = {}
     notes: dict[str, int] = {}
     left_out: list[tuple[int, str]] = []
@@ -216,13 +223,16 @@ def robustness(
         try:
             ready, minds = _ready(methods, image, intensity)
             judge = _Judge(tuple(metrics), data_range, _pixels(truth))
+            if kind is not None and judge.truth.dtype != kind:
+                raise ValueError(f"it is {judge.truth.dtype}, those before are {kind}: give images of one type")
             found = list(_scored(_pixels(image), ready, judge, defects, (seed, number)))
         except (ValueError, TypeError, OSError) as error:
             if not keep_going:
                 raise
             left_out.append((number, " ".join(str(error).split())))
             continue
-        for text in minds:
+        kind = judge.truth.dtype
+        for text in [*minds, *judge.notes()]:
             notes.setdefault(text, number)
         for key, of_image in found:
             scores.setdefault(key, []).append(of_image)
@@ -247,6 +257,15 @@ class _Judge:
     metrics: tuple[str, ...]
     data_range: DataRange
     truth: Array
+
+    def notes(self) -> list[str]:
+        """Say where the grey levels that a type can hold are many more than the image has."""
+        wide = self.truth.dtype.kind == "u" and self.truth.dtype.itemsize > 1 and self.data_range is None
+        if not wide or not {"psnr", "ssim", "ssim_global"} & set(self.metrics):
+            return []
+        most, full = int(self.truth.max()), np.iinfo(self.truth.dtype).max
+        said = f"PSNR and SSIM are taken over 0 to {full}, the image reaches {most}: give data_range, 4095 for 12 bit"
+        return [said] if most <= full / 4 else []
 
     def __call__(self, reference: Array, image: Array, *, alone: bool = True) -> dict[str, float]:
         """Return scores by metric; without ``alone`` only of those that compare."""
@@ -331,11 +350,15 @@ def _rows(key: _Key, several: Sequence[_Scores]) -> Iterator[RobustnessRow]:
             method,
             metric,
             len(several),
-            mean_interval(before),
-            mean_interval(after),
-            mean_interval(after - before),
-            mean_interval(kept) if kept else None,
+            _interval(before),
+            _interval(after),
+            _interval(after - before),
+            _interval(kept) if kept else None,
         )
+
+
+def _interval(values: Sequence[float] | Array) -> Interval:
+    return mean_interval(values) if len(values) >= FEW_IMAGES else (float(np.mean(values)), np.nan, np.nan)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------
@@ -347,16 +370,17 @@ def _section(rows: Sequence[RobustnessRow]) -> Iterator[str]:
     with_kept = [method for method in methods if metric.needs_reference]
     heads = ["defect", "strength", "before", *(f"after {method}" for method in methods)]
     heads += [f"{method}, of its own" for method in with_kept]
-    yield f"**{metric.label}**" + (f", {metric.unit}" if metric.unit else "") + f" ({rows[0].images} images)\n"
+    unit = f", {metric.unit}" if metric.unit else ""
+    most = f", at most {PSNR_CAP:g}" if metric.name == "psnr" else ""
+    yield f"**{metric.label}**{unit}{most} ({rows[0].images} images)\n"
     yield _line(heads)
     yield _line(["---"] * len(heads))
     for at in dict.fromkeys((row.defect, row.strength, row.unit) for row in rows):
         here = {row.method: row for row in rows if (row.defect, row.strength, row.unit) == at}
         first = next(iter(here.values()))
         strength = f"{first.strength:g} {first.unit}" if first.unit else ""
-        few = first.images < FEW_IMAGES
-        cells = [first.defect, strength, _said(first.before, few), *(_said(here[m].after, few) for m in methods)]
-        yield _line(cells + [_said(here[method].kept, few) for method in with_kept])
+        cells = [first.defect, strength, _said(first.before), *(_said(here[method].after) for method in methods)]
+        yield _line(cells + [_said(here[method].kept) for method in with_kept])
     yield ""
 
 
@@ -364,8 +388,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _said(interval: Interval | None, few: bool) -> str:
+def _said(interval: Interval | None) -> str:
     if interval is None:
         return "–"
     mean, low, high = interval
-    return f"{mean:.4g}" if few else f"{mean:.4g} ({low:.4g} to {high:.4g})"
+    return f"{mean:.4g}" if np.isnan(low) else f"{mean:.4g} ({low:.4g} to {high:.4g})"

@@ -138,7 +138,7 @@ def plan_restoration(
         seed=seed if way == "dropout" else None,
         memory_bytes=a_tile,
         at_once=at_once(a_tile, choice.device),
-        warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels), *minds, *choice.warnings])),
+        warnings=tuple(dict.fromkeys([*guessed, *_nonfinite(stack, pixels, halo), *minds, *choice.warnings])),
         versions={name: version(name) for name in ("napari-cellrestore", "torch", "numpy")},
     )
 
@@ -197,16 +197,16 @@ def _result(stack: ImageStack, cards: Sequence[ModelCard]) -> tuple[str, tuple[f
     return str(stack.data.dtype) if dtype is None or stack.data.dtype.kind == "f" else dtype, levels
 
 
-def _nonfinite(stack: ImageStack, sample: Array) -> list[str]:
+def _nonfinite(stack: ImageStack, sample: Array, halo: int) -> list[str]:
     if stack.data.dtype.kind != "f":
         return []
-    count = int(np.count_nonzero(~np.isfinite(sample)))
+    finite = np.isfinite(sample)
+    count = int(np.count_nonzero(~(finite.all(axis=-1) if stack.rgb else finite)))
     seen = "" if isinstance(stack.data, np.ndarray) else " in the middle plane (others were not looked at)"
     if not count:
         return []
-    return [
-        f"{count} pixels are NaN or infinite{seen}: they stay NaN in the result, and their surroundings are guesses"
-    ]
+    around = ", and their surroundings are guesses" if halo else ""
+    return [f"{count} pixels are NaN or infinite{seen}: they stay NaN in the result{around}"]
 
 
 def _side(pixel_bytes: int, halo: int, device: str, soon: bool) -> int:

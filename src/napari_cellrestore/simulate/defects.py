@@ -258,7 +258,8 @@ def _checked(image: npt.ArrayLike) -> Array:
         raise TypeError(f"image has dtype {values.dtype}: give grey levels, integer or floating point")
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] == 3)) or 0 in values.shape:
         raise ValueError(f"image has shape {values.shape}: give (Y, X) or (Y, X, 3)")
-    if not np.isfinite(values).all():
-        bad = values.size - np.count_nonzero(np.isfinite(values))
-        raise ValueError(f"{bad} of {values.size} pixels are not finite (NaN or infinite): mend them first")
+    finite = np.isfinite(values).reshape(*values.shape[:2], -1).all(axis=-1)
+    if not finite.all():
+        bad = np.count_nonzero(~finite)
+        raise ValueError(f"{bad} of {finite.size} pixels are not finite (NaN or infinite): mend them first")
     return values
