@@ -178,6 +178,8 @@ def test_what_cannot_be_is_one_line(run, folders, scans):
     assert refused(run("--na", "-1", **one), "na is -1")
     assert refused(run(unstained="nowhere"), "there is no such file or folder")
     assert refused(run(out="after"), "exists already; give another folder")
+    assert refused(run(out="blank.tif/pairs"), "blank.tif is a file; give a name in a folder")
+    assert refused(run(out="nowhere/pairs"), "there is no folder", "make it first")
     assert not (folders / "pairs").exists()
 
 

@@ -28,6 +28,7 @@ from napari_cellrestore.transfer.folder import Folder
 from napari_cellrestore.transfer.judging import Alignment, few_points, implausible
 from napari_cellrestore.transfer.matching import CellMatch, Scores, assign, candidates
 from napari_cellrestore.transfer.pairing import _of_one_magnification, _pairs
+from napari_cellrestore.transfer.parts import cells_beside, tiles_beside
 from napari_cellrestore.transfer.planes import plane_of
 from napari_cellrestore.transfer.points import fit_points
 from napari_cellrestore.transfer.residual import tile_shifts
@@ -264,11 +265,84 @@ def test_grey_images_are_aligned_without_white_cells_and_that_is_said(seen, targ
     assert found.input.data.dtype == np.uint16
 
 
+def test_grey_images_saved_as_colours_are_grey(seen, target):
+    grey = np.repeat(seen[0][..., 1:2], 3, axis=-1)
+    found = align_pair(grey, target, input_pixel_um=PIXEL_UM, target_pixel_um=PIXEL_UM)
+    assert found.good, found.reason
+    assert "the input is grey: white cells were not looked for" in found.alignment.notes
+    assert found.input.data.shape == found.target.data.shape
+    assert find_cells(plane_of(grey, "a"), PIXEL_UM, 0.4).reason.startswith("it is grey, and white cells are found")
+
+
 def test_other_cells_are_refused(target):
     found = align_pair(smear(8), target, input_pixel_um=0.2, target_pixel_um=0.2)
     assert not found.good
     assert "another cell" in found.reason
     assert found.input is None
+
+
+def with_moved_cell(image, by):
+    """An image whose white cell nearest to the middle is put elsewhere; what lies below it is put where it was."""
+    cells = find_cells(plane_of(image, "smear"), PIXEL_UM, 0.4).cells
+    y, x = min((cell.at_px for cell in cells), key=lambda at: np.hypot(*(np.array(at) - np.array(image.shape[:2]) / 2)))
+    top, left, side = round(y) - 24, round(x) - 24, 48
+    moved = image.copy()
+    moved[top : top + side, left : left + side] = image[top + 60 : top + 60 + side, left : left + side]
+    moved[top : top + side, left + by : left + by + side] = image[top : top + side, left : left + side]
+    return moved
+
+
+@pytest.mark.parametrize("by", [3, 6, 12, 20, 30])
+def test_a_white_cell_that_moved_is_refused(target, by):
+    seen = other_microscope(with_moved_cell(target, by), shift=(0, 0))[0]
+    found = align_pair(seen, target, input_pixel_um=PIXEL_UM, target_pixel_um=PIXEL_UM)
+    assert found.reason.startswith("a white cell moved: it lies ")
+    assert float(found.reason.split()[6]) == pytest.approx(by, abs=0.6)
+    assert found.alignment.residual_px < 1  # the median knows nothing of it
+    assert found.target is not None
+
+
+def test_what_moved_around_the_cells_is_refused_in_grey_images_too(target):
+    look = ndimage.gaussian_filter(target[..., 1].astype(float), 1)
+    grey = np.roll(look, 14, axis=0)
+    grey[:, :230] = look[:, :230]
+    found = align_pair(grey, look)
+    assert found.alignment.residual_px < 1
+    assert found.alignment.residual95_px == pytest.approx(14, abs=1)
+    assert "a part moved, or a lens bends straight lines" in found.reason
+
+
+def test_a_lens_that_bends_straight_lines_is_refused():
+    image = smear(3, (320, 360))
+    middle = (np.array(image.shape[:2]) - 1) / 2
+
+    def bent(by):
+        beside = np.moveaxis(np.indices(image.shape[:2]), 0, -1) - middle
+        at = middle + beside * (1 + by * (beside**2).sum(-1, keepdims=True) / (middle**2).sum())
+        return np.stack(
+            [ndimage.map_coordinates(image[..., k], np.moveaxis(at, -1, 0), mode="nearest") for k in range(3)], -1
+        )
+
+    sizes = {"input_pixel_um": PIXEL_UM, "target_pixel_um": PIXEL_UM}
+    found = align_pair(bent(0.06), image, **sizes)
+    assert found.reason.startswith("residual of 5 % of the tiles ")
+    assert found.reason.endswith("px or more (1.5 at most): a part moved, or a lens bends straight lines")
+    assert found.alignment.residual_px < 1 < 1.5 < found.alignment.residual95_px
+    assert align_pair(bent(0.06), image, residual_limit_px=3.0, **sizes).good
+    assert align_pair(bent(0.005), image, **sizes).good
+
+
+def test_parts_of_true_pairs_lie_at_their_place(seen, target):
+    ours, theirs = plane_of(seen[0], "input", PIXEL_UM), plane_of(target, "target", PIXEL_UM)
+    smears = find_cells(ours, PIXEL_UM, 0.4), find_cells(theirs, PIXEL_UM, 0.4)
+    looks = ours.look(), theirs.look()
+    for beside_px in (cells_beside(*looks, seen[1], smears), tiles_beside(*looks, seen[1])):
+        assert len(beside_px)
+        assert beside_px.max() < 0.7
+    back = cells_beside(*looks[::-1], seen[1].inverse(), smears[::-1])
+    assert back.max() < 0.7
+    wrong = Placement(seen[1].matrix, seen[1].shift_px + np.array([0, 9]))
+    assert np.median(cells_beside(*looks, wrong, smears)) == pytest.approx(9, abs=0.5)
 
 
 def test_a_residual_beyond_the_limit_is_refused(seen, target):
@@ -479,7 +553,7 @@ def test_turned_images_are_found_only_if_asked_for(tmp_path):
     [
         ("lonely.tif", "no match"),
         ("doubtful.tif", "ambiguous: correlation"),
-        ("grey.tif", "it is grey, and white cells are found by their colour: give RGB"),
+        ("grey.tif", "it is grey, and white cells are found by their colour: give an image in colours"),
         ("empty.tif", "no white cell found"),
         ("broken.png", "it is no TIFF, PNG, JPEG or BMP file"),
     ],
@@ -571,6 +645,8 @@ def test_folders_that_cannot_be_are_refused(folders, tmp_path):
     home = folders[0]
     with pytest.raises(ValueError, match="there is no such folder"):
         pair_images(home / "nowhere", home / "targets")
+    with pytest.raises(ValueError, match=r"broken\.png: it is a file; give a folder of images"):
+        pair_images(home / "inputs" / "broken.png", home / "targets")
     with pytest.raises(ValueError, match="both folders are the same"):
         pair_images(home / "targets", home / "targets")
     (tmp_path / "slide.gif").write_bytes(b"")
@@ -604,6 +680,7 @@ def test_the_command_pairs_two_folders(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert main([*map(str, words)]) == 0
     said = capsys.readouterr().out
+    assert "looking for white cells in inputs: 2 of 2" in said
     assert "2 good pairs of 2 inputs and 2 targets" in said
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"input", "target", "pairs.csv", "problems.csv"}
     assert main([*map(str, words)]) == 2

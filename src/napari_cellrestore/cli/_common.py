@@ -87,10 +87,11 @@ def stem(path: str | Path) -> str:
 
 def check_new(path: Path) -> None:
     """Raise ValueError unless a new file can be written there; to be asked before the work begins."""
+    from napari_cellrestore.files.places import check_parent
+
     if path.exists():
         raise ValueError(f"{path}: exists already; give another name")
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
+    check_parent(path)
 
 
 @contextmanager

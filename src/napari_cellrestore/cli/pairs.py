@@ -86,7 +86,8 @@ def _add_transfer(kinds: Any) -> None:
         type=float,
         default=1.0,
         metavar="PX",
-        help="largest residual, in pixels of the coarser image (1)",
+        help="largest residual, the median, in pixels of the coarser image (1); 1.5 times as much may be left of white "
+        "cells, and of 95 %% of the tiles",
     )
     transfer.add_argument("--dry-run", action="store_true", help="pair and judge, write nothing")
     transfer.add_argument("--json", action="store_true", help="print pairs and problems as lines of JSON")

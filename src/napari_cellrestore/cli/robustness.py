@@ -208,9 +208,11 @@ def _stated_um(paths: Sequence[Path], given_um: float | None) -> float | None:
 
 def _paths(options: argparse.Namespace) -> list[Path]:
     """Return the images of the folder."""
+    from napari_cellrestore.files.places import check_folder
+
     for folder in (options.images, options.truth):
-        if folder is not None and not folder.is_dir():
-            raise ValueError(f"{folder}: there is no such folder; give a folder of images")
+        if folder is not None:
+            check_folder(folder)
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[: options.limit]
     if not paths:
         raise ValueError(f"{options.images}: no images there; give a folder with {', '.join(IMAGE_SUFFIXES)}")

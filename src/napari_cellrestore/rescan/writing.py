@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_cellrestore.files import write_tiff
+from napari_cellrestore.files.places import check_parent
 from napari_cellrestore.rescan.looks import resample
 from napari_cellrestore.rescan.pairing import CROP_PX, SAME_POWER, CellPair, FieldPairs, pixel_of, square_at
 from napari_cellrestore.rescan.scans import Scans
@@ -32,8 +33,7 @@ def check_new_folder(out: str | Path) -> Path:
     out = Path(out)
     if out.exists():
         raise ValueError(f"{out}: exists already; give another folder, nothing is written over")
-    if not out.parent.is_dir():
-        raise ValueError(f"{out}: there is no folder {out.parent}; make it first")
+    check_parent(out)
     return out
 
 

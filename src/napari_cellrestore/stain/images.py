@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from napari_cellrestore.files import image_suffixes, open_stack
+from napari_cellrestore.files.places import check_folder
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -34,9 +35,8 @@ def named_images(images: Images) -> Iterator[tuple[str, Array]]:
 
 def image_files(folder: str | PathLike[str]) -> list[Path]:
     """Return the image files of a folder in the order of their names; ValueError where there are none."""
+    check_folder(folder)
     home = Path(folder)
-    if not home.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; give a folder of images")
     files = sorted(path for path in home.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [path for path in files if path.suffix.lower() in image_suffixes()]
     if not found:

@@ -1,8 +1,9 @@
 """Images of the same cells by two microscopes, paired and put pixel on pixel for training (Jönsson & Sjöstrand 2018, 3.1.1).
 
 Modules: ``planes`` (images as they are paired), ``cells`` (white cells), ``matching`` (which cell is which), ``points`` (SIFT and
-RANSAC), ``residual`` (what is left, by intensity), ``placement`` (the map), ``judging`` (what is a bad pair), ``aligning`` and
-``aligned`` (two images), ``pairing``, ``folder`` and ``result`` (two folders), ``warping``, ``writing``.
+RANSAC), ``residual`` (what is left, by intensity), ``parts`` (what moved), ``placement`` (the map), ``judging`` (what
+is a bad pair), ``aligning`` and ``aligned`` (two images), ``pairing``, ``folder`` and ``result`` (two folders), ``warping``,
+``writing``.
 
 >>> from napari_cellrestore.transfer import align_pair, pair_images, write_pairs
 """

@@ -17,10 +17,13 @@ from napari_cellrestore.transfer.judging import (
     Alignment,
     few_points,
     implausible,
+    moved_cell,
     other_cells,
+    partly_far,
     too_far,
     unlike,
 )
+from napari_cellrestore.transfer.parts import cells_beside, tiles_beside
 from napari_cellrestore.transfer.planes import Plane, check_pixel_um, plane_of
 from napari_cellrestore.transfer.points import TRANSFORMS, match_points
 from napari_cellrestore.transfer.residual import refined
@@ -65,7 +68,8 @@ def align_pair(
     keep : {"target", "input"}
         See above.
     residual_limit_px : float
-        A pair with a larger residual is bad; in pixels of the coarser image.
+        A pair with a larger residual is bad, and one of which 5 % of the tiles or a white cell lie 1.5 times as far
+        beside their place; in pixels of the coarser image.
 
     Returns
     -------
@@ -173,17 +177,20 @@ def align_planes(
         return replace(found, reason=reason)
     yield "Measuring what is left"
     place, shifts = refined(*looks, points.place, transform)
-    residual_px = _median(shifts.left_px)
-    reason = unlike(shifts.correlation) or (other_cells(*smears, place) if coloured else "")
+    residual_px, residual95_px = _median(shifts.left_px), _most(tiles_beside(*looks, place))
+    reason = unlike(shifts.correlation) or too_far(residual_px, place, residual_limit_px)
+    if coloured and not reason:
+        beside_px = cells_beside(*looks, place, smears)
+        reason = moved_cell(beside_px, place, residual_limit_px) or other_cells(*smears, place)
     return replace(
         found,
         place=place,
         residual_px=residual_px,
-        residual95_px=_most(shifts.left_px),
+        residual95_px=residual95_px,
         tiles=len(shifts.left_px),
         correlation=shifts.correlation,
         scale=place.scale / (stated if known else 1),
-        reason=reason or too_far(residual_px, place, residual_limit_px),
+        reason=reason or partly_far(residual95_px, place, residual_limit_px),
     )
 
 

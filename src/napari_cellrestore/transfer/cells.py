@@ -107,7 +107,7 @@ def find_cells(plane: Plane, working_um: float, coarse_um: float) -> Smear:
     look = steepness(reduced(plane.look(), factor), coarse_um)
     smear = Smear(plane.name, working_um, plane.pixel_um is not None, look, coarse_um)
     if plane.grey:
-        return _without(smear, "it is grey, and white cells are found by their colour: give RGB")
+        return _without(smear, "it is grey, and white cells are found by their colour: give an image in colours")
     wider = 1.0 if smear.known else WIDER
     nuclei = stained_nuclei(
         reduced(plane.pixels, factor),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_cellrestore.transfer.cells import Smear
 from napari_cellrestore.transfer.placement import Placement
@@ -19,6 +20,8 @@ SHEAR_DEG, ANISOTROPY, BESIDE_SCALE, MAGNIFICATION = 2.0, 1.03, 0.1, 5.5
 LEAST_LIKENESS = 0.5
 #: What may be left, in pixels of the coarser image.
 RESIDUAL_PX = 1.0
+#: How many times as far 5 % of the tiles may lie beside their place, or a white cell.
+FAR = 1.5
 #: How far the white cell of one image may lie beside one of the other.
 CELL_BESIDE_UM = 3.0
 #: Smallest side of what both images show, in pixels of the result.
@@ -33,8 +36,10 @@ class Alignment:
     ----------
     place : Placement or None
         Where pixels of the input lie in the target; None where no map was found.
-    residual_px, residual95_px : float
-        Median and 95 % of what is left, by intensity, in pixels of the target: of each tile beside a map fitted to others.
+    residual_px : float
+        Median of what is left, by intensity, in pixels of the target: of each tile beside a map fitted to others.
+    residual95_px : float
+        95 % of what is left of tiles that are looked for farther away, those left out that cannot tell.
     points_px, points95_px : float
         The same of the inliers of SIFT, before the fit was refined.
     inliers, matches : int
@@ -126,6 +131,37 @@ def too_far(residual_px: float, place: Placement, limit_px: float) -> str:
     if not np.isfinite(residual_px):
         return "the residual cannot be measured: too little contrast, or too little that both images show"
     return f"residual {residual_px:.2f} px ({most:.2g} at most)" if residual_px > most else ""
+
+
+def partly_far(residual95_px: float, place: Placement, limit_px: float) -> str:
+    """Return why what is left is too much in a part of the images, empty where it is not.
+
+    Examples
+    --------
+    >>> partly_far(1.82, Placement(np.eye(2), np.zeros(2)), 1.0)
+    'residual of 5 % of the tiles 1.82 px or more (1.5 at most): a part moved, or a lens bends straight lines'
+    """
+    most = FAR * limit_px * max(place.scale, 1.0)
+    if not residual95_px > most:
+        return ""
+    return (
+        f"residual of 5 % of the tiles {residual95_px:.2f} px or more ({most:.2g} at most): a part moved, or a lens bends "
+        "straight lines"
+    )
+
+
+def moved_cell(beside_px: npt.NDArray[np.float64], place: Placement, limit_px: float) -> str:
+    """Return that a white cell moved against the rest of the image, empty where none did.
+
+    Examples
+    --------
+    >>> moved_cell(np.array([0.1, 6.0]), Placement(np.eye(2), np.zeros(2)), 1.0)
+    'a white cell moved: it lies 6.00 px beside its place (1.5 at most)'
+    """
+    most, farthest = FAR * limit_px * max(place.scale, 1.0), float(beside_px.max(initial=0.0))
+    if farthest <= most:
+        return ""
+    return f"a white cell moved: it lies {farthest:.2f} px beside its place ({most:.2g} at most)"
 
 
 def other_cells(ours: Smear, theirs: Smear, place: Placement) -> str:

@@ -77,7 +77,7 @@ def pair_images(
     inputs are a template, correlated with those of the targets that have a nucleus of about its size and shape; an
     assignment one to one gives the pairs, and each is aligned as by :func:`align_pair`. Listed with a reason, and not
     paired, is what has no white cell, no match, two that are alike, too few common points, an implausible map, too large
-    a residual, or another cell.
+    a residual, a part that moved, or another cell.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def follow_pairing(
     coarse_um = max(COARSE_UM, ours.coarsest_um, theirs.coarsest_um)
     for folder in (ours, theirs):
         for number, _ in enumerate(folder.find(coarse_um), 1):
-            yield Step(f"white cells of {folder.which}s", number, len(folder.paths))
+            yield Step(f"looking for white cells in {folder.which}s", number, len(folder.paths))
     scores = Scores([], [], np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     total = sum(len(smear.cells) for smear in ours.smears)
     for number, scored in score(ours.smears, theirs.smears, options.turns_deg):

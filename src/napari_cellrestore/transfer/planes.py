@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_cellrestore.files import image_suffixes, open_stack
+from napari_cellrestore.files.places import check_folder
 from napari_cellrestore.rescan import Similarity, resample
 from napari_cellrestore.rescan.looks import spread
 from napari_cellrestore.stack import ImageStack
@@ -46,10 +48,12 @@ class Plane:
     source: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def grey(self) -> bool:
-        """Whether it has no colours."""
-        return self.pixels.ndim == 2
+        """Whether it has no colours: one channel, or three that are the same and show something."""
+        if self.pixels.ndim == 2:
+            return True
+        return bool((self.pixels == self.pixels[..., :1]).all() and np.ptp(self.pixels) > 0)
 
     @property
     def yx_shape(self) -> tuple[int, int]:
@@ -59,7 +63,7 @@ class Plane:
     def look(self) -> Levels:
         """Return what is compared: luminance, or the grey levels, nearly all of them from 0 to 1."""
         levels = self.pixels.astype(np.float32)
-        return spread(levels if self.grey else levels @ np.asarray(LUMINANCE, np.float32))
+        return spread(levels if levels.ndim == 2 else levels @ np.asarray(LUMINANCE, np.float32))
 
 
 def plane_of(image: npt.ArrayLike | ImageStack, name: str, pixel_um: float | None = None) -> Plane:
@@ -134,8 +138,7 @@ def read_plane(path: Path, pixel_um: float | None = None) -> Plane:
 def images_in(folder: str | Path) -> list[Path]:
     """Return the image files of a folder by name; ValueError where there are none or two share a name."""
     home = Path(folder)
-    if not home.is_dir():
-        raise ValueError(f"{home}: there is no such folder; give a folder of images")
+    check_folder(home)
     files = sorted(path for path in home.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [path for path in files if path.suffix.lower() in image_suffixes()]
     if not found:

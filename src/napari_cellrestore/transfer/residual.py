@@ -64,12 +64,10 @@ def tile_shifts(ours: Levels, theirs: Levels, place: Placement) -> TileShifts:
     place : Placement
         Where the input lies in the target.
     """
-    to_input = place.scale > 1  # the input is coarser
-    fixed, moving = (ours, theirs) if to_input else (theirs, ours)
-    moved = warped(moving, place.inverse() if to_input else place, _shape(fixed), order=1)
-    side = int(np.clip(min(fixed.shape) // 5, *TILE_PX))
+    fixed, moved, to_input = on_coarser(ours, theirs, place)
+    side = tile_side(fixed.shape)
     here, there, even = [], [], []
-    for row, column, top, first in _tiles(fixed.shape, side):
+    for row, column, top, first in tiles(fixed.shape, side):
         wide = fixed[top - REACH_PX : top + side + REACH_PX, first - REACH_PX : first + side + REACH_PX]
         tile = moved[top : top + side, first : first + side]
         if not np.isfinite(tile).all():
@@ -118,7 +116,20 @@ def _held_out(shifts: TileShifts, transform: str, near_px: float) -> Array | Non
     return left_px
 
 
-def _tiles(shape: tuple[int, ...], side: int) -> list[tuple[int, int, int, int]]:
+def on_coarser(ours: Levels, theirs: Levels, place: Placement) -> tuple[Levels, Levels, bool]:
+    """Return the coarser of two images, the other one on its pixels, NaN where it shows nothing, and if it is the input."""
+    to_input = place.scale > 1
+    fixed, moving = (ours, theirs) if to_input else (theirs, ours)
+    shape = int(fixed.shape[0]), int(fixed.shape[1])
+    return fixed, warped(moving, place.inverse() if to_input else place, shape, order=1), to_input
+
+
+def tile_side(shape: tuple[int, ...]) -> int:
+    """Return the side of the tiles of an image."""
+    return int(np.clip(min(shape) // 5, *TILE_PX))
+
+
+def tiles(shape: tuple[int, ...], side: int) -> list[tuple[int, int, int, int]]:
     """Return row and column among tiles side by side, and first row and column of pixels, of all that can be moved."""
     firsts = [range(REACH_PX, n - side - REACH_PX + 1, side) for n in shape]
     return [(i, j, top, left) for i, top in enumerate(firsts[0]) for j, left in enumerate(firsts[1])]
@@ -129,7 +140,3 @@ def _correlation(fixed: Levels, moved: Levels) -> float:
     if there.sum() < 2 or np.ptp(fixed[there]) == 0 or np.ptp(moved[there]) == 0:
         return float("nan")
     return float(np.corrcoef(fixed[there], moved[there])[0, 1])
-
-
-def _shape(image: Levels) -> tuple[int, int]:
-    return int(image.shape[0]), int(image.shape[1])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cellrestore.files import write_tiff
+from napari_cellrestore.files.places import check_parent
 from napari_cellrestore.rescan import check_new_folder
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.transfer.aligned import AlignedPair, cut_pair, numbers
@@ -106,8 +107,7 @@ def save_pair(pair: AlignedPair, folder: str | Path, name: str) -> Path:
     if not name or name != Path(name).name or set(name) & set('<>:"/\\|?*') or name.startswith("."):
         raise ValueError(f"{name!r} is no name of a file: leave out signs such as / and :")
     home = Path(folder)
-    if not home.parent.is_dir():
-        raise ValueError(f"{home}: there is no folder {home.parent}; make it first")
+    check_parent(home)
     if taken := [path for path in (home / INPUTS / f"{name}.tif", home / TARGETS / f"{name}.tif") if path.exists()]:
         raise ValueError(f"{taken[0]}: exists already; give another name, nothing is written over")
     for sub in (INPUTS, TARGETS):
