@@ -170,14 +170,14 @@ def add_images(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 
 def read_splits(images: Iterable[Sequence[str]]) -> dict[str, Split]:
     """Return training, validation and test images of each folder, by its name."""
+    from napari_cellrestore.files.places import check_folder
     from napari_cellrestore.pairs import split_by_image
 
     splits: dict[str, Split] = {}
     for folder, *every in images:
         number = _number(folder, every)
         home = Path(folder).resolve()
-        if not home.is_dir():
-            raise ValueError(f"{folder}: there is no such folder; give a folder of sharp images")
+        check_folder(folder, "sharp images")
         if home.name in splits:
             raise ValueError(f"{folder}: another folder is called {home.name} too; rename one, results go by that name")
         try:

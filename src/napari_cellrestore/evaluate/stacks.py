@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_cellrestore.evaluate.scoring import Sample, in_memory
 from napari_cellrestore.files import image_suffixes, open_stack
+from napari_cellrestore.files.places import check_folder
 from napari_cellrestore.focus import focus_curve
 from napari_cellrestore.prepare import recentre
 from napari_cellrestore.register import align_stack
@@ -35,8 +36,7 @@ def recorded_samples(
         No such folder, or nothing in it.
     """
     home = Path(folder)
-    if not home.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; give a folder of focus stacks")
+    check_folder(home, "focus stacks")
     paths = [path for path in sorted(home.iterdir()) if not path.name.startswith(".") and _is_stack(path)]
     if not paths:
         raise ValueError(f"{folder}: no images in it; they end in {', '.join(image_suffixes())}")

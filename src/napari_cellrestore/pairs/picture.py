@@ -10,6 +10,7 @@ import numpy as np
 from skimage.io import imread
 
 from napari_cellrestore.files import image_suffixes, open_stack
+from napari_cellrestore.files.places import check_folder
 from napari_cellrestore.stack import ImageStack
 
 Array = np.ndarray
@@ -124,8 +125,7 @@ def picture_of(stack: ImageStack, name: str, room: Room | None = None) -> Pictur
 def images_in(folder: str | Path) -> list[Path]:
     """Return the image files of a folder in the order of their names; ValueError where there are none."""
     home = Path(folder)
-    if not home.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; give a folder of images")
+    check_folder(home)
     found = sorted(
         path
         for path in home.iterdir()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_cellrestore.files import image_suffixes, open_stack
+from napari_cellrestore.files.places import check_folder
 from napari_cellrestore.focus import FocusCurve, focus_curve
 from napari_cellrestore.pairs.images import Field
 from napari_cellrestore.pairs.picture import Picture, Room
@@ -25,8 +26,7 @@ DIP = "contrast minimum at focus"
 def stacks_in(folder: str | Path) -> list[Path]:
     """Return the focus stacks of a folder: files with several planes, and folders with one plane a file."""
     home = Path(folder)
-    if not home.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; give a folder of focus stacks")
+    check_folder(home, "focus stacks")
     found = sorted(
         path
         for path in home.iterdir()

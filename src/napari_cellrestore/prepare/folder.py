@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_cellrestore.files import image_name, image_suffixes, open_stack, write_tiff
+from napari_cellrestore.files.places import check_folder
 from napari_cellrestore.prepare.stack import Prepared, check_options, prepare_stack
 from napari_cellrestore.prepare.steps import SAME_UM, list_um, positions
 from napari_cellrestore.stack import ImageStack
@@ -97,8 +98,7 @@ def prepare_folder(
 def stacks_in(source: str | Path, target: str | Path) -> dict[str, Path]:
     """Return the stacks of a folder by name, as :func:`prepare_folder` takes them; ValueError for folders that cannot be."""
     source, target = Path(source), Path(target)
-    if not source.is_dir():
-        raise ValueError(f"{source}: there is no such folder; give a folder of focus stacks")
+    check_folder(source, "focus stacks")
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target}: is a file; give a folder for the prepared stacks")
     if source.resolve() == target.resolve():
