@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_cellrestore.networks.layers import ImageNetwork, check_faint, check_skip, doubling, one_of, whole
+from napari_cellrestore.networks.layers import (
+    ImageNetwork,
+    check_faint,
+    check_skip,
+    doubling,
+    normalisation,
+    one_of,
+    whole,
+)
 
 
 class Pix2Pix(ImageNetwork):
@@ -26,8 +34,10 @@ class Pix2Pix(ImageNetwork):
         Encoder plus decoder blocks (16; 8 for ``pix2pix-fast``): the stride is ``2 ** (blocks // 2)``.
     kernel : int
         Kernel size, 3 or 4 in the source (tables 6.12 and 6.13).
-    norm : {"batch", "none"}
-        Normalisation. Without it every pixel depends on its neighbourhood alone, in training too.
+    norm : {"batch", "instance", "none"}
+        Normalisation. By batch norm the deep blocks, which see a few pixels of a crop, know little of a larger image; Isola et al.
+        2017 take the statistics of the image itself, as ``"instance"`` does, which then cannot be restored in tiles. Without it
+        every pixel depends on its neighbourhood alone, in training too.
     dropout : float
         In the first three decoder blocks, but never in all of them.
     global_skip : bool
@@ -67,24 +77,24 @@ class Pix2Pix(ImageNetwork):
             raise ValueError(f"blocks is {blocks}: give an even number, 4 or more (half encode, half decode)")
         if kernel not in (3, 4, 5, 6):
             raise ValueError(f"kernel is {kernel}: give 3, 4, 5 or 6")
-        one_of("norm", norm, ("batch", "none"))
+        one_of("norm", norm, ("batch", "instance", "none"))
         whole("filters", filters)
         if global_skip:
             check_skip(in_channels, out_channels)
         depth = blocks // 2
-        self.stride = 2**depth
+        self.stride, self.tile_safe = 2**depth, norm != "instance"
         self.global_skip, self.faint = global_skip, check_faint(faint, global_skip)
         widths = [min(filters * 2**level, filters * 8) for level in range(depth)]
 
         self.encoder = nn.ModuleList()
         for level, width in enumerate(widths):
             source = in_channels if level == 0 else widths[level - 1]
-            # A batch norm at 1 x 1 pixels would have nothing to normalise over: the deepest block has none.
-            normed = norm == "batch" and 0 < level < depth - 1
+            # At 1 x 1 pixels there would be nothing to normalise over: the deepest block has no norm.
+            norms = normalisation(norm, width) if 0 < level < depth - 1 else []
             self.encoder.append(
                 nn.Sequential(
-                    nn.Conv2d(source, width, kernel, stride=2, padding=(kernel - 1) // 2, bias=not normed),
-                    *([nn.BatchNorm2d(width)] if normed else []),
+                    nn.Conv2d(source, width, kernel, stride=2, padding=(kernel - 1) // 2, bias=not norms),
+                    *norms,
                     nn.LeakyReLU(0.2, inplace=True),
                 )
             )
@@ -95,7 +105,7 @@ class Pix2Pix(ImageNetwork):
             self.decoder.append(
                 nn.Sequential(
                     *doubling(source, width, kernel, upsample=upsample, bias=norm == "none"),
-                    *([nn.BatchNorm2d(width)] if norm == "batch" else []),
+                    *normalisation(norm, width),
                     *([nn.Dropout(dropout)] if dropout and step < min(3, depth - 1) else []),
                     nn.ReLU(inplace=True),
                 )
