@@ -69,9 +69,11 @@ def test_the_matrix_of_the_source_has_its_percentages():
 
 
 def test_nan_is_no_class():
-    bright = lambda image: float("nan") if image.mean() > 150 else "dark"  # noqa: E731
+    def dark(image):
+        return float("nan") if image.mean() > 150 else "dark"
+
     images = [np.full((2, 2), level) for level in (20, 90, 110, 200)]
-    found = agreement(bright, images, images)
+    found = agreement(dark, images, images)
     assert (found.classes, found.counts.tolist(), found.left_out) == (("dark",), [[3]], 1)
 
 

@@ -207,6 +207,8 @@ def test_psnr_of_12_bit_is_over_what_is_given_and_else_said():
     options = {"metrics": ["psnr"], "defects": DARKER}
     told = robustness(images, METHODS, intensity=(0, 4095), **options)
     assert told == robustness(images, METHODS, data_range=4095, **options)
+    pairs = [(image, (image // 16).astype(np.uint8)) for image in images]  # the range is that of the images
+    assert robustness(pairs, METHODS, intensity=(0, 4095), **options) == robustness(pairs, METHODS, **options)
     guessed = robustness(images, METHODS, **options)
     assert not told.notes
     ((number, note),) = guessed.notes

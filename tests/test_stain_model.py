@@ -38,6 +38,18 @@ def model(transfer):
     return stain_model(transfer, name="there", said="two drawn smears")
 
 
+def test_missing_pixels_leave_those_around_them_alone(model):
+    image = drawn(5).astype(np.float32)
+    whole = np.asarray(restore(image, model, plan_restoration(image, model, intensity=(0, 255))).compute())
+    image[20, 30] = np.nan
+    plan = plan_restoration(image, model, intensity=(0, 255))
+    assert "1 pixels are NaN or infinite: they stay NaN in the result" in plan.warnings
+    made = np.asarray(restore(image, model, plan).compute())
+    assert np.isnan(made[20, 30]).all()
+    whole[20, 30] = np.nan
+    np.testing.assert_allclose(made, whole, atol=1e-3)
+
+
 # --- the network ---------------------------------------------------------------------------------------------
 
 

@@ -175,7 +175,8 @@ def robustness(
         :data:`napari_cellrestore.simulate.DEFECTS`, or :func:`napari_cellrestore.simulate.instrument_defects` of another pixel size
         and lens.
     data_range
-        As in :func:`napari_cellrestore.metrics.score`; if not given that of ``intensity``.
+        As in :func:`napari_cellrestore.metrics.score`; if not given that of ``intensity``, unless the truth has another type than
+        the images.
     intensity : (float, float), optional
         Black and full scale, for models as in a plan, and for metrics that need their span.
     seed : int
@@ -212,8 +213,6 @@ def robustness(
     if not methods:
         raise ValueError("there are no methods: give one or more, name -> callable")
     score([[0]], [[0]], [name for name in metrics if name not in METRICS])  # raises before the work
-    if data_range is None and intensity is not None:
-        data_range = float(intensity[1] - intensity[0])
     kind: np.dtype[Any] | None = None
     scores: dict[_Key, list[_Scores]] = {}
     notes: dict[str, int] = {}
@@ -222,7 +221,10 @@ def robustness(
         image, truth = given if isinstance(given, tuple) else (given, given)
         try:
             ready, minds = _ready(methods, image, intensity)
-            judge = _Judge(tuple(metrics), data_range, _pixels(truth))
+            span = data_range
+            if span is None and intensity is not None and _pixels(truth).dtype == _pixels(image).dtype:
+                span = float(intensity[1] - intensity[0])
+            judge = _Judge(tuple(metrics), span, _pixels(truth))
             if kind is not None and judge.truth.dtype != kind:
                 raise ValueError(f"it is {judge.truth.dtype}, those before are {kind}: give images of one type")
             found = list(_scored(_pixels(image), ready, judge, defects, (seed, number)))

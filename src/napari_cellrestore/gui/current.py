@@ -57,6 +57,13 @@ def plane_place(layer: Layer) -> dict[str, Any]:
     }
 
 
+def display_options(layer: Image) -> dict[str, Any]:
+    """Return the options that show an image as a layer is shown."""
+    if layer.rgb:
+        return {}
+    return {"colormap": layer.colormap, "contrast_limits": layer.contrast_limits, "gamma": layer.gamma}
+
+
 def made_from(sources: Mapping[str, Mapping[str, Any]], **made: Any) -> dict[str, Any]:
     """Return the provenance of an image computed from layers.
 

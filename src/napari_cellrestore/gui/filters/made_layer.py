@@ -8,8 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_cellrestore.filtered import IMAGE_FILTERS
-from napari_cellrestore.gui.current import put_layer
-from napari_cellrestore.gui.focus.made_layers import display_options
+from napari_cellrestore.gui.current import display_options, put_layer
 from napari_cellrestore.stack import ImageStack
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_cellrestore.gui.current import made_from, plane_place, put_layer
+from napari_cellrestore.gui.current import display_options, made_from, plane_place, put_layer
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.stack import ImageStack
 
@@ -32,13 +32,6 @@ def put_stack(viewer: ViewerModel, layer: Image, stack: ImageStack, made: ImageS
     options |= {"contrast_limits": layer.contrast_limits, **display_options(layer)}
     options |= _stack_place(layer, stack.plane_axes.index("Z"), made, options)
     return put_layer(viewer, made.data, {**options, "name": f"{layer.name} {made.provenance['step']}"})
-
-
-def display_options(layer: Image) -> dict[str, Any]:
-    """Return the options that show an image as a layer is shown."""
-    if layer.rgb:
-        return {}
-    return {"colormap": layer.colormap, "contrast_limits": layer.contrast_limits, "gamma": layer.gamma}
 
 
 def _noted(layer: Image, stack: ImageStack, made: ImageStack) -> ImageStack:

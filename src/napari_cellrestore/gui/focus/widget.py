@@ -23,9 +23,9 @@ from napari_cellrestore.focus import MEASURES, FocusCurve
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.calibration_box import CalibrationBox
 from napari_cellrestore.gui.choice import Connections, LayerChoice, has_planes
-from napari_cellrestore.gui.current import go_to_plane, plane_index, planes_in_view, show_scale
+from napari_cellrestore.gui.current import display_options, go_to_plane, plane_index, planes_in_view, show_scale
 from napari_cellrestore.gui.focus.curves import measure
-from napari_cellrestore.gui.focus.made_layers import display_options, put_plane, put_stack
+from napari_cellrestore.gui.focus.made_layers import put_plane, put_stack
 from napari_cellrestore.gui.focus.maps import FocusMaps
 from napari_cellrestore.gui.focus.prepare_box import PrepareBox
 from napari_cellrestore.gui.focus.region_row import RegionRow

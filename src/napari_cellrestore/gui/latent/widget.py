@@ -23,8 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cellrestore.card import ModelCard
 from napari_cellrestore.gui.background import Background
 from napari_cellrestore.gui.choice import Connections, LayerChoice, LayersWatch, choose_two, is_image
-from napari_cellrestore.gui.current import plane_place, planes_in_view, provenance_of
-from napari_cellrestore.gui.focus.made_layers import display_options
+from napari_cellrestore.gui.current import display_options, plane_place, planes_in_view, provenance_of
 from napari_cellrestore.gui.layers import stack_from_layer
 from napari_cellrestore.gui.panel import Panel
 from napari_cellrestore.gui.restore.model_choice import ModelChoice

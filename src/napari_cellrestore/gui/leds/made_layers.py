@@ -10,8 +10,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_cellrestore.gui.current import made_from, plane_index, provenance_of, put_layer
-from napari_cellrestore.gui.focus.made_layers import display_options
+from napari_cellrestore.gui.current import display_options, made_from, plane_index, provenance_of, put_layer
 from napari_cellrestore.gui.layers import layer_data, stack_from_layer
 from napari_cellrestore.stack import ImageStack
 

@@ -8,8 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_cellrestore.gui.current import made_from, plane_place, provenance_of, put_layer
-from napari_cellrestore.gui.focus.made_layers import display_options
+from napari_cellrestore.gui.current import display_options, made_from, plane_place, provenance_of, put_layer
 from napari_cellrestore.gui.layers import layer_data
 from napari_cellrestore.stack import ImageStack
 from napari_cellrestore.transfer import AlignedPair
